@@ -1,0 +1,1 @@
+//! Who exists, and whether a password is right.

@@ -1,0 +1,1 @@
+//! The parameter table and the configuration reader.

@@ -1,0 +1,1 @@
+//! The only pump: listening, TLS, limits, jails, shutdown and the log.

@@ -1,0 +1,14 @@
+//! The only code that syncs, renames, links or locks.
+//!
+//! A [`Dir`] is an open directory; every name is taken beneath it and never through a symlink. Behind it is a
+//! [`RawDir`]: the real disk ([`Dir::open`]), or in tests the disk that forgets what was not synced ([`forgetful`]).
+//!
+//! The commit rule, for queue and mailbox alike: create under a temporary name, write, [`File::sync`], rename or
+//! link, [`Dir::sync_shared`] of the directory (and of every new parent), only then answer. A failed sync is final: that
+//! file is given up, the same descriptor is never synced again.
+#![allow(missing_docs)]
+
+pub mod disk;
+pub mod real;
+
+pub use disk::{Access, Dir, Entry, File, Kind, Meta, RawDir, RawFile};

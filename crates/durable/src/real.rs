@@ -1,0 +1,1 @@
+//! The real disk: descriptors, `openat2` beneath a directory, no symlinks.

@@ -1,0 +1,1 @@
+//! The IMAP server: keeper, login front, session worker.

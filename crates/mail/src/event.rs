@@ -1,0 +1,34 @@
+//! All that Facteur logs at level info about mail and sessions, one line each, in the shapes that
+//! `pflogsumm`, `fail2ban` and people know from Postfix and Dovecot.
+//!
+//! A machine or program hands over an [`Event`]; the log adds time, host and `facteur/PROGRAM[pid]`.
+//! Text from a peer is escaped on writing: an event is always one line.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use core::fmt;
+
+/// Something worth a line in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A complete line whose shape has no variant of its own yet.
+    Line(String),
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => f.write_str(&escaped(line)),
+        }
+    }
+}
+
+/// `text` with every control character as `?`, so that a peer cannot forge a second line.
+#[must_use]
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    if text.chars().any(char::is_control) {
+        text.chars().map(|c| if c.is_control() { '?' } else { c }).collect::<String>().into()
+    } else {
+        text.into()
+    }
+}

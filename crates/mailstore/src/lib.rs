@@ -1,0 +1,1 @@
+//! A mailbox and what is in it: Maildir, mbox, uids, flags.

@@ -1,0 +1,1 @@
+//! The mailbox writer, run as the recipient.

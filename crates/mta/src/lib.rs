@@ -1,0 +1,1 @@
+//! Mail transport: master, smtpd, pickup, qmgr, local, sendmail, mailq.

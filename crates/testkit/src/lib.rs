@@ -1,0 +1,1 @@
+//! Session-file runner, scripted worlds and temporary mailboxes for tests.

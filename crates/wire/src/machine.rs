@@ -1,0 +1,75 @@
+//! The seam between a protocol and the world.
+//!
+//! The pump calls [`Machine::handle`] with one input, then carries out the effects in order. While a question is
+//! open (an [`Effect::Ask`] not yet answered) no further octets are given to the machine, only its answer: so
+//! a machine never sees two things at once, and back-pressure needs no code. At most one `Ask` per `handle`,
+//! and it is the last effect.
+
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use crate::reader::{Framing, LineEnd};
+
+/// A protocol session as a plain value.
+pub trait Machine {
+    /// All it may want from the world.
+    type Question;
+    /// What the world may reply.
+    type Answer;
+
+    /// Takes one input and appends what must happen next.
+    fn handle(&mut self, input: Input<'_, Self::Answer>, effects: &mut Vec<Effect<Self::Question>>);
+}
+
+/// What can befall a session.
+#[derive(Debug)]
+pub enum Input<'a, A> {
+    /// The connection stands; time to greet. `Security` says whether TLS was there from the first octet.
+    Start(Security),
+    /// A whole line, without its end.
+    Line(&'a [u8], LineEnd),
+    /// A line over the limit; the rest of it has been thrown away.
+    LineTooLong,
+    /// Octets of a body, in the present framing ([`Framing::Octets`] or [`Framing::Dot`]).
+    Chunk(&'a [u8]),
+    /// The body framing is complete; lines follow.
+    ChunkEnd,
+    /// The world's answer to the one open question.
+    Answer(A),
+    /// The world has news (the mailbox changed). Given only between commands or while idling.
+    Notice,
+    /// TLS now covers the connection, after [`Effect::StartTls`].
+    Secured,
+    /// Nothing came for as long as the present limit says.
+    TimedOut,
+    /// The peer has gone, or the transport failed. Nothing can be sent any more.
+    End,
+    /// The server is stopping; say goodbye in the protocol's words and close.
+    Shutdown,
+}
+
+/// How the octets travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// In clear.
+    Clear,
+    /// Under TLS.
+    Tls,
+}
+
+/// What a machine wants done.
+#[derive(Debug)]
+pub enum Effect<Q> {
+    /// Send these octets. The pump gathers them and flushes before it waits for anything.
+    Send(Bytes),
+    /// Answer this, then call `handle(Input::Answer(…))`.
+    Ask(Q),
+    /// From the next octet on, cut the stream this way.
+    Frame(Framing),
+    /// Flush, then start TLS as server; octets already buffered in clear end the session (RFC 3207 §4.2 and its kin).
+    StartTls,
+    /// Write this to the log.
+    Log(mail::Event),
+    /// Flush and close. Nothing is read any more.
+    Close,
+}
