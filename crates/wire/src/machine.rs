@@ -70,6 +70,9 @@ pub enum Effect<Q> {
     StartTls,
     /// Write this to the log.
     Log(mail::Event),
+    /// Flush, read no more, and give the connection back to whoever runs the pump, together with all octets already
+    /// read but not yet given to this machine: another machine, perhaps in another process, carries on (the end of a login).
+    Detach,
     /// Flush and close. Nothing is read any more.
     Close,
 }
