@@ -1,0 +1,10 @@
+//! Giving up power for good: another user, a borrowed group, a jail; and handing single descriptors to another
+//! process. Plain blocking functions for programs that start as root, called before any thread exists:
+//! Landlock binds only the thread that asks for it and those it starts later.
+
+pub mod descriptors;
+pub mod jail;
+pub mod user;
+
+pub use jail::{Exec, Jail, Network, jail};
+pub use user::{Error, User, as_group, become_user, find_group, find_user, is_root};
