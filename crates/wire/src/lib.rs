@@ -13,5 +13,5 @@ pub mod reader;
 pub mod secret;
 
 pub use machine::{Effect, Input, Machine, Security};
-pub use reader::{Framing, LineEnd, Piece, Reader};
+pub use reader::{Framing, LineEnd, Oddities, Piece, Reader};
 pub use secret::Secret;

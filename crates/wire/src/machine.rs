@@ -8,7 +8,7 @@
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-use crate::reader::{Framing, LineEnd};
+use crate::reader::{Framing, LineEnd, Oddities};
 
 /// A protocol session as a plain value.
 pub trait Machine {
@@ -32,8 +32,8 @@ pub enum Input<'a, A> {
     LineTooLong,
     /// Octets of a body, in the present framing ([`Framing::Octets`] or [`Framing::Dot`]).
     Chunk(&'a [u8]),
-    /// The body framing is complete; lines follow.
-    ChunkEnd,
+    /// The body framing is complete; lines follow. Says what a [`Framing::Dot`] body held that it should not.
+    ChunkEnd(Oddities),
     /// The world's answer to the one open question.
     Answer(A),
     /// The world has news (the mailbox changed). Given only between commands or while idling.
