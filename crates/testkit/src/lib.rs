@@ -1,1 +1,7 @@
-//! Session-file runner, scripted worlds and temporary mailboxes for tests.
+//! What tests share: the runner of golden dialogues.
+//!
+//! Development only; no program links it. Temporary folders are `tempfile`'s.
+
+pub mod session;
+
+pub use session::{Protocol, Setup};
