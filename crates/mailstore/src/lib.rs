@@ -1,1 +1,22 @@
-//! A mailbox and what is in it: Maildir, mbox, uids, flags.
+//! A mailbox and what is in it: Maildir and mbox, uids, flags, keywords, folders, search.
+//!
+//! The truth is the Maildir or mbox that mutt, procmail, mailutils and backup tools read and write at the same time; what
+//! we keep beside it are Dovecot's control files, byte-compatible. Blocking; knows no protocol and no configuration.
+//!
+//! A reader: [`Store::open`], [`Store::mailbox`], then [`Mailbox`]'s snapshot, `refresh`, `read`, `set_flags`, `expunge`….
+//! A writer: [`maildir::Delivery`] or [`mbox::append`].
+//!
+//! When something fails, [`Error::is_temporary`] says whether trying again later can help.
+
+pub mod error;
+pub mod mailbox;
+pub mod maildir;
+pub mod mbox;
+pub mod message;
+pub mod search;
+pub mod store;
+
+pub use error::Error;
+pub use mailbox::Mailbox;
+pub use message::{Changes, Content, FlagChange, Message, NewMessage, Snapshot};
+pub use store::{Folder, Location, MailboxName, Options, Store};
