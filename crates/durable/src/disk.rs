@@ -51,6 +51,13 @@ pub struct Meta {
     pub mode: u32,
 }
 
+/// What is free on a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    pub bytes: u64,
+    pub inodes: u64,
+}
+
 /// The directory half of a disk.
 pub trait RawDir: Send + Sync {
     /// An existing directory beneath this one; never a symlink.
@@ -76,6 +83,10 @@ pub trait RawDir: Send + Sync {
     fn sync(&self) -> io::Result<()>;
     /// As `sync`; callers that come while one runs share the next one.
     fn sync_shared(&self) -> io::Result<()>;
+    /// What is left on the disk for an unprivileged writer.
+    fn space(&self) -> io::Result<Space>;
+    /// The descriptor, for a watch or a jail; the forgetful disk has none.
+    fn fd(&self) -> Option<BorrowedFd<'_>>;
     /// For `rename` between directories.
     fn as_any(&self) -> &dyn std::any::Any;
 }

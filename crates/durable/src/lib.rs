@@ -8,7 +8,14 @@
 //! file is given up, the same descriptor is never synced again.
 #![allow(missing_docs)]
 
+mod copy;
 pub mod disk;
+mod facade;
+pub mod forgetful;
+pub mod group;
+pub mod lock;
 pub mod real;
 
-pub use disk::{Access, Dir, Entry, File, Kind, Meta, RawDir, RawFile};
+pub use disk::{Access, Dir, Entry, File, Kind, Meta, RawDir, RawFile, Space};
+pub use facade::Writer;
+pub use lock::{Lock, Patience};
