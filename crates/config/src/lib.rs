@@ -1,1 +1,218 @@
-//! The parameter table and the configuration reader.
+//! The configuration: one table of parameters, the reader of `facteur.yaml`, and what is made from the table.
+//!
+//! [`Config::load`] reads `DIR/facteur.yaml`, then `DIR/conf.d/*.yaml` in order, and either returns values that are all
+//! right or the list of everything that is wrong, each with file and line. Reading has no side effects. A getter with a
+//! name that is not in [`param::TABLE`] is a bug of ours and panics.
+
+pub mod edit;
+pub mod generate;
+mod machine;
+pub mod mailbox;
+mod network;
+pub mod param;
+mod resolve;
+mod value;
+mod yaml;
+
+pub use network::Networks;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use param::{Kind, Unit};
+
+/// All parameters with their final values.
+#[derive(Clone, Debug)]
+pub struct Config {
+    dir: PathBuf,
+    values: HashMap<&'static str, Value>,
+}
+
+/// One thing that is wrong in the configuration; prints as `file:line: text`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Problem {
+    /// The file.
+    pub file: PathBuf,
+    /// The line, counted from 1; 0 if it cannot be told.
+    pub line: usize,
+    /// What is wrong.
+    pub text: String,
+}
+
+/// Where a value was set.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Source {
+    /// The file.
+    pub file: PathBuf,
+    /// The line, counted from 1.
+    pub line: usize,
+}
+
+/// A final value: checked, `$name` replaced, named files read.
+#[derive(Clone, Debug)]
+pub(crate) struct Value {
+    text: String,
+    source: Option<Source>,
+}
+
+impl Config {
+    /// The name of the main file in its directory.
+    pub const FILE: &str = "facteur.yaml";
+
+    /// Reads the configuration in `dir`. A missing file means all defaults; a missing directory is a problem.
+    pub fn load(dir: &Path) -> Result<Config, Vec<Problem>> {
+        let files = files(dir)?;
+        let (mut entries, mut problems) = (Vec::new(), Vec::new());
+        for file in files {
+            let text = fs::read_to_string(&file).map_err(|error| vec![unreadable(&file, &error)])?;
+            match yaml::read(&text, &file) {
+                Ok(more) => entries.extend(more),
+                Err(more) => problems.extend(more),
+            }
+        }
+        match (resolve::resolve(entries, dir), problems.is_empty()) {
+            (Ok(values), true) => Ok(Config { dir: dir.to_path_buf(), values }),
+            (Ok(_), false) => Err(problems),
+            (Err(more), _) => Err(problems.into_iter().chain(more).collect()),
+        }
+    }
+
+    /// Reads `text` as if it were `dir/facteur.yaml`.
+    pub fn parse(dir: &Path, text: &str) -> Result<Config, Vec<Problem>> {
+        let entries = yaml::read(text, &dir.join(Config::FILE))?;
+        Ok(Config { dir: dir.to_path_buf(), values: resolve::resolve(entries, dir)? })
+    }
+
+    /// The configuration directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The value as text (for a list: its items separated by commas).
+    #[must_use]
+    pub fn text(&self, name: &str) -> &str {
+        &self.value(name).text
+    }
+
+    /// The items of a list.
+    #[must_use]
+    pub fn list(&self, name: &str) -> Vec<String> {
+        value::items(self.text(name)).map(str::to_owned).collect()
+    }
+
+    /// yes or no.
+    #[must_use]
+    pub fn flag(&self, name: &str) -> bool {
+        value::flag(self.text(name)).expect("checked when it was read")
+    }
+
+    /// A whole number.
+    #[must_use]
+    pub fn number(&self, name: &str) -> u64 {
+        value::number(self.text(name), 0, u64::MAX).expect("checked when it was read")
+    }
+
+    /// A time.
+    #[must_use]
+    pub fn time(&self, name: &str) -> Duration {
+        let unit = match self.row(name).kind {
+            Kind::Time(unit) => unit,
+            _ => Unit::Second,
+        };
+        value::time(self.text(name), unit).expect("checked when it was read")
+    }
+
+    /// A size in bytes.
+    #[must_use]
+    pub fn bytes(&self, name: &str) -> u64 {
+        value::bytes(self.text(name)).expect("checked when it was read")
+    }
+
+    /// A list of networks.
+    #[must_use]
+    pub fn networks(&self, name: &str) -> Networks {
+        Networks::read(value::items(self.text(name)))
+    }
+
+    /// A file name; `None` if the value is empty.
+    #[must_use]
+    pub fn path(&self, name: &str) -> Option<PathBuf> {
+        Some(self.text(name)).filter(|text| !text.is_empty()).map(PathBuf::from)
+    }
+
+    /// Where the value was set; `None` if it is the default.
+    #[must_use]
+    pub fn source(&self, name: &str) -> Option<&Source> {
+        self.value(name).source.as_ref()
+    }
+
+    /// What is allowed but will surprise, one sentence each.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        mailbox::mismatch(self).into_iter().collect()
+    }
+
+    fn value(&self, name: &str) -> &Value {
+        self.values.get(name).unwrap_or_else(|| panic!("parameter {name} is not in config/param.rs"))
+    }
+
+    fn row(&self, name: &str) -> &'static param::Param {
+        param::find(name).unwrap_or_else(|| panic!("parameter {name} is not in config/param.rs"))
+    }
+}
+
+impl Problem {
+    pub(crate) fn new(file: &Path, line: usize, text: String) -> Problem {
+        Problem { file: file.to_path_buf(), line, text }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, "{}: {}", self.file.display(), self.text),
+            line => write!(f, "{}:{line}: {}", self.file.display(), self.text),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file.display(), self.line)
+    }
+}
+
+/// The files to read, in order.
+fn files(dir: &Path) -> Result<Vec<PathBuf>, Vec<Problem>> {
+    if let Err(error) = fs::read_dir(dir) {
+        return Err(vec![unreadable(dir, &error)]);
+    }
+    let main = dir.join(Config::FILE);
+    let mut files = Vec::new();
+    if main.symlink_metadata().is_ok() {
+        files.push(main);
+    }
+    let parts = dir.join("conf.d");
+    let entries = match fs::read_dir(&parts) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(files),
+        Err(error) => return Err(vec![unreadable(&parts, &error)]),
+    };
+    let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    let mut more: Vec<PathBuf> = paths.filter(|path| path.extension().is_some_and(|end| end == "yaml")).collect();
+    more.sort();
+    files.extend(more);
+    Ok(files)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Problem {
+    Problem::new(path, 0, format!("cannot be read: {}", machine::reason(error)))
+}
+
+#[cfg(test)]
+mod tests;

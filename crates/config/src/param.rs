@@ -1,0 +1,259 @@
+//! THE parameter table: every name that may stand in `facteur.yaml`, once.
+//!
+//! Names, defaults and meanings are Postfix's and Dovecot's where those exist, so that what people know still helps.
+//! The manual page, the commented sample, `facteur check` and the error messages are made from this table. Rows are in
+//! alphabetical order (a test holds them to it). A default is written in the same syntax as a value in the file.
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct Param {
+    /// The name in the file.
+    pub name: &'static str,
+    /// What a value looks like.
+    pub kind: Kind,
+    /// What holds when the file does not say.
+    pub default: Default,
+    /// The programs that read it, separated by spaces.
+    pub programs: &'static str,
+    /// One sentence for the manual page, the sample and `facteur config show`.
+    pub help: &'static str,
+}
+
+/// What a value looks like and how it is read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// Bytes, with an optional `K`, `M` or `G` (powers of 1024).
+    Bytes,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A list of these words.
+    Choices(&'static [&'static str]),
+    /// One domain; with a leading slash, the first line of that file.
+    Domain,
+    /// A list of domains; an item with a leading slash is a file with one domain on each line.
+    Domains,
+    /// A list of file names; a table type in front (`hash:`) is dropped, since plain files are read live.
+    Files,
+    /// yes or no.
+    Flag,
+    /// A list of words.
+    List,
+    /// A list of addresses, `address/bits` or `[address]/bits`; `!` in front excludes; a leading slash is a file.
+    Networks,
+    /// A whole number within these bounds.
+    Number(u64, u64),
+    /// One absolute file name, or nothing; Dovecot's `<` in front is dropped.
+    Path,
+    /// Text kept as it is: `$name` in it is for whoever uses the value.
+    Raw,
+    /// Text.
+    Text,
+    /// A time such as `300s`, `5d`, `2 mins`; a bare number counts this unit.
+    Time(Unit),
+}
+
+/// The unit of a time written as a bare number.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unit {
+    /// Seconds.
+    Second,
+    /// Minutes.
+    Minute,
+    /// Hours.
+    Hour,
+    /// Days.
+    Day,
+}
+
+/// What holds when the file does not name a parameter.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Default {
+    /// This value.
+    Fixed(&'static str),
+    /// The machine's name, with its domain if it has one.
+    HostName,
+    /// `$myhostname` without its first part, or `localdomain`.
+    HostDomain,
+    /// What `/etc/mailname` says, or else `$myhostname`.
+    MailName,
+}
+
+impl Default {
+    /// The default in words a person reads.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
+        match self {
+            Default::Fixed(text) => text,
+            Default::HostName => "the machine's name",
+            Default::HostDomain => "$myhostname without its first part",
+            Default::MailName => "/etc/mailname",
+        }
+    }
+}
+
+impl Kind {
+    /// The kind in words a person reads.
+    #[must_use]
+    pub fn describe(self) -> String {
+        match self {
+            Kind::Bytes => "bytes (10240000, 10M)".into(),
+            Kind::Choice(words) => format!("one of {}", words.join(", ")),
+            Kind::Choices(words) => format!("list of {}", words.join(", ")),
+            Kind::Domain => "domain, or /file".into(),
+            Kind::Domains => "list of domains or /files".into(),
+            Kind::Files => "list of files".into(),
+            Kind::Flag => "yes or no".into(),
+            Kind::List => "list".into(),
+            Kind::Networks => "list of networks".into(),
+            Kind::Number(low, u64::MAX) => format!("number from {low}"),
+            Kind::Number(low, high) => format!("number from {low} to {high}"),
+            Kind::Path => "file name".into(),
+            Kind::Raw => "text, $name not expanded".into(),
+            Kind::Text => "text".into(),
+            Kind::Time(_) => "time (30s, 5m, 4h, 5d)".into(),
+        }
+    }
+}
+
+/// The row called `name`.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Param> {
+    TABLE.binary_search_by(|row| row.name.cmp(name)).ok().and_then(|index| TABLE.get(index))
+}
+
+/// The name in the table that looks most like `name`, if one comes near.
+#[must_use]
+pub fn nearest(name: &str) -> Option<&'static str> {
+    let score = |row: &&Param| strsim::jaro_winkler(&name.to_ascii_lowercase(), row.name);
+    let best = TABLE.iter().max_by(|a, b| score(a).total_cmp(&score(b)))?;
+    (score(&best) > 0.84).then_some(best.name)
+}
+
+const fn row(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    programs: &'static str,
+    help: &'static str,
+) -> Param {
+    Param { name, kind, default: Default::Fixed(default), programs, help }
+}
+
+const fn machine(name: &'static str, default: Default, programs: &'static str, help: &'static str) -> Param {
+    Param { name, kind: Kind::Domain, default, programs, help }
+}
+
+use Kind::{Bytes, Choice, Choices, Domains, Files, Flag, List, Networks, Number, Path, Raw, Text, Time};
+use Unit::{Day, Hour, Minute, Second};
+
+const ANY: u64 = u64::MAX;
+const DAEMONS: &str = "master smtpd pickup qmgr local popd imapd";
+const LOGINS: &str = "popd imapd";
+
+/// All parameters, in alphabetical order.
+#[rustfmt::skip] // a table: one row, one line
+pub static TABLE: &[Param] = &[
+    row("accounts_file", Path, "", "master local popd imapd facteur", "File of accounts, `name:hash:uid:gid:gecos:home:shell`; empty means the system's own accounts and PAM."),
+    row("alias_maps", Files, "/etc/aliases", "smtpd local newaliases", "Files of aliases, read live: no command is needed after a change."),
+    row("allow_mail_to_commands", Choices(&["alias", "forward", "include"]), "alias, forward", "local mda", "Where `|command` is allowed as a destination."),
+    row("allow_mail_to_files", Choices(&["alias", "forward", "include"]), "alias, forward", "local mda", "Where `/file/name` is allowed as a destination."),
+    row("auth_failure_delay", Time(Second), "2s", "smtpd popd imapd", "How long the answer to a wrong password waits."),
+    row("auth_mechanisms", Choices(&["plain", "login"]), "plain", LOGINS, "SASL mechanisms that POP3 and IMAP offer."),
+    row("biff", Flag, "no", "local", "Tell a logged-in user about new mail through the comsat service."),
+    row("bounce_queue_lifetime", Time(Day), "5d", "qmgr", "How long a bounce is tried before it is given up."),
+    row("bounce_size_limit", Bytes, "50000", "qmgr", "How much of the original message a bounce returns."),
+    row("command_directory", Path, "/usr/sbin", "master facteur", "Where sendmail, mailq, newaliases and facteur are."),
+    row("command_time_limit", Time(Second), "1000s", "mda", "How long a user's command may take for one message."),
+    row("daemon_directory", Path, "/usr/lib/facteur", "master local popd imapd facteur", "Where the daemons and their helpers are."),
+    row("data_directory", Path, "/var/lib/facteur", "master popd imapd facteur", "Where the self-signed certificate and small state files are."),
+    row("default_client_limit", Number(1, 1_000_000), "1000", LOGINS, "Most connections at one time to one of the readers' services."),
+    row("default_login_user", Text, "facteur-login", LOGINS, "The user that talks to clients before they have logged in."),
+    row("default_privs", Text, "nobody", "local", "The user whose rights `|command` and `/file` in an alias file owned by root get."),
+    row("default_process_limit", Number(1, 1_000_000), "1000", "smtpd", "Most SMTP sessions at one time."),
+    row("delay_warning_time", Time(Hour), "0h", "qmgr", "Tell the sender when a message has waited this long; 0 means never."),
+    row("disable_plaintext_auth", Flag, "yes", LOGINS, "Refuse passwords sent in clear from other machines without TLS."),
+    row("disable_vrfy_command", Flag, "no", "smtpd", "Refuse the VRFY command."),
+    row("double_bounce_sender", Text, "double-bounce", "qmgr local", "Sender name of mail that must never bounce."),
+    row("empty_address_recipient", Text, "MAILER-DAEMON", "local", "The local part that stands for the empty sender."),
+    row("expand_owner_alias", Flag, "no", "local", "Use what `owner-list` stands for, not its name, as the sender of a list's mail."),
+    row("first_valid_uid", Number(0, ANY), "500", LOGINS, "Users with a lower number cannot log in to read mail."),
+    row("forward_path", Raw, "$home/.forward${recipient_delimiter}${extension}, $home/.forward", "mda", "Where a user's forwarding file is looked for."),
+    row("header_size_limit", Bytes, "102400", "smtpd pickup", "Most bytes of one message header."),
+    row("home_mailbox", Text, "", "mda popd imapd facteur", "Mailbox relative to the home directory: `Maildir/` (with the slash) or an mbox file; empty means mail_spool_directory/USER."),
+    row("hopcount_limit", Number(1, 1000), "50", "smtpd pickup", "More Received headers than this are a mail loop."),
+    row("imap_idle_notify_interval", Time(Minute), "2m", "imapd", "How often a waiting IDLE client hears `* OK Still here`."),
+    row("imap_max_line_length", Bytes, "64K", "imapd", "Longest IMAP command line."),
+    row("inet_interfaces", List, "all", "master smtpd", "Addresses SMTP listens on: all, loopback-only, names or addresses."),
+    row("inet_protocols", Choices(&["all", "ipv4", "ipv6"]), "all", "master popd imapd", "Which internet protocols are used."),
+    row("line_length_limit", Bytes, "2048", "smtpd", "Longest SMTP command line."),
+    row("listen", List, "*, ::", LOGINS, "Addresses POP3 and IMAP listen on."),
+    row("local_destination_concurrency_limit", Number(1, 1000), "2", "qmgr local", "Most deliveries by command at one time for one user."),
+    row("login_greeting", Text, "Facteur ready.", LOGINS, "What POP3 and IMAP say first."),
+    row("login_trusted_networks", Networks, "", LOGINS, "Clients that may send passwords in clear."),
+    row("luser_relay", Raw, "", "smtpd local", "Where mail for unknown local users goes; empty means it is refused."),
+    row("mail_access_groups", List, "", LOGINS, "Groups the mail reading programs get in addition."),
+    row("mail_location", Text, "", "popd imapd", "Where readers look for mail, in Dovecot's words; empty (best) means where the mail is delivered."),
+    row("mail_max_userip_connections", Number(1, 1_000_000), "10", LOGINS, "Most sessions of one user from one address."),
+    row("mail_name", Text, "Facteur", "smtpd pickup qmgr", "The name in the greeting and in Received headers."),
+    row("mail_owner", Text, "facteur", "master smtpd pickup qmgr", "The user that owns the queue."),
+    row("mail_privileged_group", Text, "mail", "mda popd imapd", "The group that may write in mail_spool_directory, taken only to lock or make a mailbox."),
+    row("mail_spool_directory", Path, "/var/mail", "mda popd imapd", "Where mbox files named after the user are."),
+    row("mailbox_command", Raw, "", "mda", "Command that gets each message instead of the mailbox, such as `procmail -a \"$EXTENSION\"`."),
+    row("mailbox_delivery_lock", Choices(&["fcntl", "flock", "dotlock"]), "fcntl, dotlock", "mda popd imapd", "How an mbox file is locked, in this order."),
+    row("mailbox_size_limit", Bytes, "0", "mda", "Largest mbox file, and largest message into a Maildir; 0 means no limit."),
+    row("maillog_file", Path, "", "master smtpd pickup qmgr local popd imapd facteur", "Log to this file; empty means syslog."),
+    row("maximal_backoff_time", Time(Second), "4000s", "qmgr", "Longest wait between two tries."),
+    row("maximal_queue_lifetime", Time(Day), "5d", "qmgr", "How long a message is tried before it is returned."),
+    row("mbox_lock_timeout", Time(Minute), "5m", LOGINS, "How long a reader waits for the lock of an mbox file."),
+    row("message_size_limit", Bytes, "10240000", "smtpd pickup sendmail", "Largest message; 0 means no limit."),
+    row("minimal_backoff_time", Time(Second), "300s", "qmgr", "Shortest wait between two tries."),
+    row("mydestination", Domains, "$myhostname, localhost.$mydomain, localhost, /etc/mailname", "smtpd qmgr local popd imapd", "Domains whose mail is delivered on this machine."),
+    machine("mydomain", Default::HostDomain, "smtpd qmgr", "The domain of this machine."),
+    machine("myhostname", Default::HostName, "smtpd pickup qmgr local popd imapd", "The name this machine gives itself in mail."),
+    row("mynetworks", Networks, "127.0.0.0/8 [::ffff:127.0.0.0]/104 [::1]/128", "smtpd", "Clients that may send mail to anywhere."),
+    machine("myorigin", Default::MailName, "smtpd pickup sendmail qmgr local", "The domain that is added to addresses without one; a leading slash names a file that says it."),
+    row("notify_classes", Choices(&["bounce", "2bounce", "data", "delay", "policy", "protocol", "resource", "software"]), "resource, software", "qmgr", "Which troubles the postmaster is told about."),
+    row("owner_request_special", Flag, "yes", "local", "Treat owner-NAME and NAME-request as whole names, not as NAME with an extension."),
+    row("pop3_uidl_format", Text, "%08Xu%08Xv", "popd", "How a message's UIDL is made from its UID and UIDVALIDITY."),
+    row("port_offset", Number(0, 60_000), "0", "master popd imapd facteur", "Added to every standard port number, to run without being root."),
+    row("protocols", Choices(&["imap", "pop3"]), "imap pop3", "popd imapd facteur", "Which of the readers' services run."),
+    row("proxy_interfaces", List, "", "smtpd", "Outside addresses of this machine behind an address translator."),
+    row("qmgr_message_active_limit", Number(1, 10_000_000), "20000", "qmgr", "Most messages in delivery at one time."),
+    row("queue_directory", Path, "/var/spool/facteur", "master smtpd pickup qmgr local sendmail mailq facteur", "The queue."),
+    row("queue_minfree", Bytes, "0", "smtpd", "Refuse mail when the queue's file system has less than this left; at least one and a half times message_size_limit is kept in any case."),
+    row("queue_run_delay", Time(Second), "300s", "qmgr", "How often the deferred mail is looked at."),
+    row("recipient_delimiter", Text, "+", "smtpd local mda", "The character between a user's name and an extension, as in user+extension."),
+    row("relay_domains", Domains, "", "smtpd", "Further domains that anyone may send to through this machine."),
+    row("relayhost", Text, "", "qmgr", "Where all mail for other machines is sent: `[host]:port` or a domain."),
+    row("run_directory", Path, "/run/facteur", "master popd imapd facteur", "Where process numbers and the readers' sockets are."),
+    row("setgid_group", Text, "facteur-drop", "master sendmail", "The group that may drop mail in the queue."),
+    row("smtpd_banner", Text, "$myhostname ESMTP $mail_name", "smtpd", "What SMTP says first, after `220`."),
+    row("smtpd_client_connection_count_limit", Number(0, 1_000_000), "50", "smtpd", "Most SMTP sessions at one time from one address outside mynetworks; 0 means no limit."),
+    row("smtpd_discard_ehlo_keywords", List, "", "smtpd", "EHLO keywords that are not announced."),
+    row("smtpd_error_sleep_time", Time(Second), "1s", "smtpd", "Delay of replies after smtpd_soft_error_limit errors."),
+    row("smtpd_forbid_bare_newline", Flag, "yes", "smtpd", "A bare line feed never ends DATA, which stops SMTP smuggling."),
+    row("smtpd_forbid_bare_newline_exclusions", Networks, "$mynetworks", "smtpd", "Clients that may type whole sessions with bare line feeds, as nc does."),
+    row("smtpd_forbid_unauth_pipelining", Flag, "yes", "smtpd", "Disconnect clients that send commands before they may."),
+    row("smtpd_hard_error_limit", Number(1, ANY), "20", "smtpd", "Errors after which a client is disconnected."),
+    row("smtpd_helo_required", Flag, "no", "smtpd", "Refuse MAIL before HELO or EHLO."),
+    row("smtpd_junk_command_limit", Number(1, ANY), "100", "smtpd", "NOOP, VRFY, ETRN and RSET beyond this count as errors."),
+    row("smtpd_recipient_limit", Number(1, ANY), "1000", "smtpd", "Most recipients of one message."),
+    row("smtpd_recipient_overshoot_limit", Number(0, ANY), "1000", "smtpd", "Recipients beyond smtpd_recipient_limit that are refused without counting as errors."),
+    row("smtpd_sasl_auth_enable", Flag, "yes", "smtpd", "Offer AUTH."),
+    row("smtpd_sasl_authenticated_header", Flag, "no", "smtpd", "Name the authenticated user in the Received header."),
+    row("smtpd_services", Choices(&["smtp", "submission", "smtps"]), "smtp submission smtps", "master", "Which SMTP ports are served: 25, 587 and 465."),
+    row("smtpd_soft_error_limit", Number(1, ANY), "10", "smtpd", "Errors after which replies are delayed."),
+    row("smtpd_starttls_timeout", Time(Second), "300s", "smtpd", "How long a TLS handshake may take."),
+    row("smtpd_timeout", Time(Second), "300s", "smtpd", "How long a client may be silent."),
+    row("smtpd_tls_auth_only", Flag, "yes", "smtpd", "Offer AUTH only after STARTTLS."),
+    row("smtpd_tls_cert_file", Path, "$ssl_cert", "smtpd", "Certificate for SMTP."),
+    row("smtpd_tls_key_file", Path, "$ssl_key", "smtpd", "Private key for SMTP."),
+    row("smtpd_tls_security_level", Choice(&["none", "may", "encrypt"]), "may", "smtpd", "Offer STARTTLS (may), demand it (encrypt) or neither (none)."),
+    row("soft_bounce", Flag, "no", "smtpd qmgr local", "Turn every permanent refusal into a temporary one, for trying things out."),
+    row("ssl", Choice(&["no", "yes", "required"]), "yes", LOGINS, "Offer TLS to readers, or demand it."),
+    row("ssl_cert", Path, "", "popd imapd smtpd", "Certificate; empty means a self-signed one in data_directory, made at first start."),
+    row("ssl_key", Path, "", "popd imapd smtpd", "Private key of ssl_cert."),
+    row("ssl_min_protocol", Choice(&["TLSv1.2", "TLSv1.3"]), "TLSv1.2", "smtpd popd imapd", "Oldest version of TLS."),
+    row("strict_mailbox_ownership", Flag, "yes", "mda", "Do not deliver to a mailbox owned by somebody else."),
+    row("syslog_name", Text, "facteur", DAEMONS, "The name in front of the slash in each log line."),
+];
