@@ -1,7 +1,7 @@
 //! Header fields in the octets of a message (RFC 5322 §2.2), found without copying; lines may end in LF or CRLF.
 //!
-//! The header ends at the first empty line, or where a line is no field and no continuation (mail that begins with its
-//! body), or at the end. Nothing here fails: what is malformed is simply not a field. Address lists are in [`address_list`].
+//! The header ends at the first empty line or at the end of the text. Nothing here fails: a line that is malformed is
+//! simply no field and passed over. Address lists are in [`address_list`].
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
