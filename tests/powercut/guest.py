@@ -1,0 +1,120 @@
+"""Inside the guest: start Facteur, let the old queue drain, list every mailbox, then send in bursts until the cut."""
+import os, pathlib, random, smtplib, socket, subprocess, sys, threading, time
+
+PROGRAMS = pathlib.Path(os.environ["PROGRAMS"])
+LIFE = os.environ["LIFE"]
+ETC, QUEUE, MAIL = pathlib.Path("/mnt/etc"), pathlib.Path("/mnt/queue/spool"), pathlib.Path("/mnt/mail")
+USERS = [f"u{n}" for n in range(4)]
+PORT = 2025
+console = threading.Lock()
+
+
+def say(line):
+    with console:
+        os.write(1, (line + "\n").encode())
+
+
+def write_configuration():
+    QUEUE.mkdir(exist_ok=True)
+    (ETC / "facteur.yaml").write_text(f"""
+myhostname: powercut.example
+mydestination: powercut.example, localhost
+inet_interfaces: loopback-only
+inet_protocols: ipv4
+home_mailbox: Maildir/
+port_offset: 2000
+queue_directory: {QUEUE}
+data_directory: /tmp/data
+run_directory: /tmp/run
+maillog_file: /tmp/mail.log
+daemon_directory: {PROGRAMS}
+command_directory: {PROGRAMS}
+alias_maps: /mnt/etc/aliases
+accounts_file: /mnt/etc/accounts
+minimal_backoff_time: 1s
+queue_run_delay: 1s
+""")
+    for folder in ("/tmp/data", "/tmp/run"):
+        os.makedirs(folder, exist_ok=True)
+    (ETC / "aliases").write_text("postmaster: u0\n")
+    (ETC / "accounts").write_text("".join(f"{u}:!:{os.getuid()}:{os.getgid()}::{MAIL}/{u}:/bin/sh\n" for u in USERS))
+    for user in USERS:
+        (MAIL / user).mkdir(exist_ok=True)
+
+
+def wait_for(what, seconds, condition):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            say(f"FAILED waiting for {what}")
+            sys.exit(1)
+        time.sleep(0.02)
+
+
+def answers():
+    try:
+        with socket.create_connection(("127.0.0.1", PORT), 1) as s:
+            return s.recv(3) == b"220"
+    except OSError:
+        return False
+
+
+def queued():
+    return sum(len([n for n in os.listdir(QUEUE / d) if not n.startswith(".")]) for d in ("maildrop", "incoming", "active", "deferred"))
+
+
+def list_mailboxes():
+    for user in USERS:
+        for part in ("new", "cur"):
+            folder = MAIL / user / "Maildir" / part
+            for name in os.listdir(folder) if folder.is_dir() else []:
+                text = (folder / name).read_text(errors="replace")
+                ids = [line.split(": ")[1] for line in text.splitlines() if line.startswith("Subject: ")]
+                if len(ids) == 1 and text.endswith(f"end of {ids[0]}\n"):
+                    say(f"HAVE {ids[0]}")
+                else:
+                    say(f"TORN {user}/{part}/{name} ({len(text)} octets)")
+    for name in os.listdir(QUEUE / "corrupt"):
+        say(f"TORN queue file {name}")
+
+
+def message(ident):
+    body = "x" * 60 + "\n"
+    return f"Subject: {ident}\n\n{body * random.choice([1, 20, 60, 400])}end of {ident}\n"
+
+
+def smtp_burst(lane, number):
+    with smtplib.SMTP("127.0.0.1", PORT) as session:
+        for n in range(random.randrange(1, 6)):
+            ident = f"{LIFE}-{lane}-{number}-{n}"
+            if not session.sendmail("tester@powercut.example", [random.choice(USERS)], message(ident)):
+                say(f"ACK {ident}")
+
+
+def sendmail_one(number):
+    ident = f"{LIFE}-s-{number}"
+    done = subprocess.run([PROGRAMS / "sendmail", "-C", str(ETC), random.choice(USERS)], input=message(ident).encode())
+    if done.returncode == 0:
+        say(f"ACK {ident}")
+
+
+def load():
+    number = 0
+    while True:
+        number += 1
+        lanes = [threading.Thread(target=smtp_burst, args=(lane, number)) for lane in range(random.choice([1, 1, 2, 6]))]
+        if number % 4 == 0:
+            lanes.append(threading.Thread(target=sendmail_one, args=(number,)))
+        [t.start() for t in lanes]
+        [t.join() for t in lanes]
+        time.sleep(random.choice([0, 0, 0.05, 0.3]))  # the load itself: a quiet moment in which a cut finds the last burst
+
+
+write_configuration()
+subprocess.Popen([PROGRAMS / "master", "-c", str(ETC)])
+wait_for("the greeting", 30, answers)
+wait_for("the queue to drain", 60, lambda: queued() == 0)
+list_mailboxes()
+say("LISTED")
+say("LOAD")
+load()
