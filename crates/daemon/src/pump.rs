@@ -1,0 +1,431 @@
+//! The pump: the only place where octets, a protocol [`Machine`] and the [`World`] meet.
+//!
+//! Promise: the machine sees one input at a time and nothing else while its question is open; what it sends is gathered
+//! and flushed before anything is waited for; every wait has a limit; octets read in clear never survive into TLS.
+//! Notices come only when no unread octets are at hand; a machine that is between the parts of one command then
+//! remembers the notice. Nothing here is an error to the caller: [`Why`] tells how a session ended.
+
+use std::cell::RefCell;
+use std::future::{Future, pending, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use wire::{Effect, Framing, Input, Machine, Piece, Reader, Security};
+
+use crate::limits::Pass;
+use crate::stream::Stream;
+use crate::tls::Tls;
+
+/// Answers a machine's questions. `async` ends here: disk work goes to the blocking pool.
+pub trait World: Send {
+    /// The protocol's questions.
+    type Question: Send;
+    /// Its answers.
+    type Answer: Send;
+
+    /// Answers one question.
+    fn answer(&mut self, question: Self::Question) -> impl Future<Output = Self::Answer> + Send;
+
+    /// Returns when there is news for the machine ([`Input::Notice`]). May be dropped at any await and called anew.
+    fn notice(&mut self) -> impl Future<Output = ()> + Send {
+        pending()
+    }
+}
+
+/// How a session is run.
+#[derive(Debug)]
+pub struct Options<'a> {
+    /// What [`Input::Start`] says. `None`: as the stream is. Set it when TLS ends elsewhere.
+    pub security: Option<Security>,
+    /// The longest line before the machine sets a framing.
+    pub line_limit: usize,
+    /// How long to wait for the next line or chunk, and for the peer to take what we send.
+    pub read_timeout: Duration,
+    /// How long the session may take in all.
+    pub deadline: Option<Duration>,
+    /// For [`Effect::StartTls`].
+    pub tls: Option<&'a Tls>,
+    /// Cancelled when the server stops.
+    pub stop: CancellationToken,
+    /// The session's place among the others.
+    pub pass: Option<&'a Pass>,
+    /// Octets that came with the connection.
+    pub buffered: Vec<u8>,
+}
+
+/// A session that is over.
+#[derive(Debug)]
+pub struct Ended<S> {
+    /// How it came.
+    pub why: Why,
+    /// Octets received, TLS taken off.
+    pub octets_in: u64,
+    /// Octets sent, before TLS.
+    pub octets_out: u64,
+    /// The connection; closed already except after [`Why::Detached`]. `None` if a handshake lost it.
+    pub stream: Option<Stream<S>>,
+    /// After [`Why::Detached`]: octets received and not given to the machine.
+    pub buffered: Vec<u8>,
+}
+
+/// How a session ended.
+#[derive(Debug)]
+pub enum Why {
+    /// The machine closed it.
+    Closed,
+    /// The machine wants it carried on elsewhere.
+    Detached,
+    /// The peer closed, or the transport failed.
+    PeerGone,
+    /// The peer stopped taking what we send.
+    SendTimedOut,
+    /// [`Options::deadline`] passed.
+    Deadline,
+    /// Octets followed the command that starts TLS: an attack (RFC 3207 §4.2).
+    PlaintextBeforeTls,
+    /// The handshake failed, or no TLS is set up.
+    TlsFailed(io::Error),
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self {
+            security: None,
+            line_limit: 8192,
+            read_timeout: Duration::from_secs(300),
+            deadline: None,
+            tls: None,
+            stop: CancellationToken::new(),
+            pass: None,
+            buffered: Vec::new(),
+        }
+    }
+}
+
+/// Runs a session to its end.
+pub async fn serve<S, M, W>(stream: Stream<S>, machine: &mut M, world: &mut W, options: Options<'_>) -> Ended<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+    M: Machine<Question = W::Question, Answer = W::Answer> + Send,
+    W: World,
+{
+    let mut reader = Reader::new(options.line_limit);
+    reader.feed(&options.buffered);
+    let deadline = options.deadline.map(|limit| Instant::now() + limit);
+    let line = Line { stream: Some(stream), reader, out: Vec::new(), octets_in: 0, octets_out: 0, gone: false };
+    let mut pump =
+        Pump { line, machine, world, options, deadline, effects: Vec::new(), in_body: false, stopped: false };
+    let why = pump.run().await;
+    pump.line.finish(why).await
+}
+
+struct Pump<'a, S, M: Machine, W> {
+    line: Line<S>,
+    machine: &'a mut M,
+    world: &'a mut W,
+    options: Options<'a>,
+    deadline: Option<Instant>,
+    effects: Vec<Effect<M::Question>>,
+    in_body: bool,
+    /// The machine has been told of the shutdown.
+    stopped: bool,
+}
+
+/// The connection with what has been read but not cut, and written but not sent.
+struct Line<S> {
+    stream: Option<Stream<S>>,
+    reader: Reader,
+    out: Vec<u8>,
+    octets_in: u64,
+    octets_out: u64,
+    gone: bool,
+}
+
+/// What ended a wait for octets.
+enum Woken {
+    Octets,
+    Gone,
+    TimedOut,
+    Deadline,
+    Notice,
+    Stop,
+}
+
+impl<S, M, W> Pump<'_, S, M, W>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+    M: Machine<Question = W::Question, Answer = W::Answer> + Send,
+    W: World,
+{
+    async fn run(&mut self) -> Why {
+        let security = self.options.security.or(self.line.stream.as_ref().map(Stream::security));
+        match self.give(Input::Start(security.unwrap_or(Security::Clear))).await {
+            Ok(()) => {}
+            Err(why) => return self.over(why).await,
+        }
+        loop {
+            let step = match self.cut().await {
+                Ok(()) => self.wait().await,
+                Err(why) => Err(why),
+            };
+            if let Err(why) = step {
+                return self.over(why).await;
+            }
+        }
+    }
+
+    /// Gives the machine every piece that is complete.
+    async fn cut(&mut self) -> Result<(), Why> {
+        while let Some(piece) = self.line.reader.next() {
+            let input = match piece {
+                Piece::Line(line, end) => Input::Line(line, end),
+                Piece::LineTooLong => Input::LineTooLong,
+                Piece::Chunk(octets) => Input::Chunk(octets),
+                Piece::ChunkEnd(oddities) => {
+                    self.in_body = false;
+                    Input::ChunkEnd(oddities)
+                }
+            };
+            self.machine.handle(input, &mut self.effects);
+            self.carry_out().await?;
+        }
+        Ok(())
+    }
+
+    /// Flushes, then waits for octets or anything else that may happen.
+    async fn wait(&mut self) -> Result<(), Why> {
+        self.line.flush(self.options.read_timeout).await?;
+        match self.next().await {
+            Woken::Octets => {
+                if let Some(pass) = self.options.pass {
+                    pass.heard();
+                }
+                Ok(())
+            }
+            Woken::Gone => Err(Why::PeerGone),
+            Woken::Deadline => Err(Why::Deadline),
+            Woken::TimedOut => self.give(Input::TimedOut).await,
+            Woken::Notice => self.give(Input::Notice).await,
+            Woken::Stop => {
+                self.stopped = true;
+                self.give(Input::Shutdown).await
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Woken {
+        let Some(stream) = self.line.stream.as_mut() else { return Woken::Gone };
+        let may_notice = !self.in_body && self.line.reader.buffered().is_empty();
+        let may_stop = !self.stopped;
+        let reader = &mut self.line.reader;
+        let patience = Instant::now() + self.options.read_timeout;
+        let (until, late) = match self.deadline {
+            Some(deadline) if deadline < patience => (deadline, Woken::Deadline),
+            _ => (patience, Woken::TimedOut),
+        };
+        let evicted = async {
+            match self.options.pass {
+                Some(pass) => pass.leave().cancelled().await,
+                None => pending().await,
+            }
+        };
+        let received = poll_fn(|cx| read_into(stream, reader, cx));
+        tokio::select! {
+            biased;
+            () = self.options.stop.cancelled(), if may_stop => Woken::Stop,
+            () = evicted, if may_stop => Woken::Stop,
+            received = received => match received {
+                Ok(0) | Err(_) => Woken::Gone,
+                Ok(count) => { self.line.octets_in += count as u64; Woken::Octets }
+            },
+            () = self.world.notice(), if may_notice => Woken::Notice,
+            () = sleep_until(until) => late,
+        }
+    }
+
+    async fn give(&mut self, input: Input<'_, W::Answer>) -> Result<(), Why> {
+        self.machine.handle(input, &mut self.effects);
+        self.carry_out().await
+    }
+
+    /// Carries out the effects, and those of the answers they ask for.
+    async fn carry_out(&mut self) -> Result<(), Why> {
+        let mut effects = std::mem::take(&mut self.effects);
+        let mut result = Ok(());
+        while !effects.is_empty() && result.is_ok() {
+            let mut next = Vec::new();
+            for effect in effects.drain(..) {
+                result = self.carry_out_one(effect, &mut next).await;
+                if result.is_err() {
+                    break;
+                }
+            }
+            if !next.is_empty() {
+                effects = next;
+            }
+        }
+        effects.clear();
+        self.effects = effects;
+        result
+    }
+
+    async fn carry_out_one(
+        &mut self,
+        effect: Effect<M::Question>,
+        next: &mut Vec<Effect<M::Question>>,
+    ) -> Result<(), Why> {
+        match effect {
+            Effect::Send(octets) => self.line.send(&octets, self.options.read_timeout).await?,
+            Effect::Ask(question) => {
+                let answer = self.ask(question).await?;
+                self.machine.handle(Input::Answer(answer), next);
+            }
+            Effect::Frame(framing) => {
+                self.in_body = !matches!(framing, Framing::Line { .. });
+                self.line.reader.set_framing(framing);
+            }
+            Effect::StartTls => {
+                self.start_tls().await?;
+                self.machine.handle(Input::Secured, next);
+            }
+            Effect::Log(event) => tracing::info!("{event}"),
+            Effect::Detach => return Err(Why::Detached),
+            Effect::Close => return Err(Why::Closed),
+        }
+        Ok(())
+    }
+
+    /// An answer that is at hand costs no flush; before one that takes time, the peer gets what is due to it.
+    async fn ask(&mut self, question: M::Question) -> Result<W::Answer, Why> {
+        let mut answer = pin!(self.world.answer(question));
+        if let Poll::Ready(answer) = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await {
+            return Ok(answer);
+        }
+        if let Some(pass) = self.options.pass {
+            pass.settle();
+        }
+        // A question once asked is answered, even if the peer has gone: what it stores must be stored.
+        let flushed = self.line.flush(self.options.read_timeout).await;
+        let answer = answer.await;
+        if let Some(pass) = self.options.pass {
+            pass.heard();
+            pass.unsettle();
+        }
+        flushed.map(|()| answer)
+    }
+
+    async fn start_tls(&mut self) -> Result<(), Why> {
+        let limit = self.options.read_timeout;
+        self.line.flush(limit).await?;
+        if !self.line.reader.buffered().is_empty() {
+            return Err(Why::PlaintextBeforeTls);
+        }
+        let failed = |text: &'static str| Why::TlsFailed(io::Error::other(text));
+        let tls = self.options.tls.ok_or_else(|| failed("no TLS is set up"))?;
+        let stream = self.line.stream.take().ok_or(Why::PeerGone)?;
+        let secured = timeout(limit.min(HANDSHAKE), stream.secure(tls)).await;
+        self.line.stream = Some(secured.map_err(|_| failed("the handshake timed out"))?.map_err(Why::TlsFailed)?);
+        Ok(())
+    }
+
+    /// Tells the machine that the session is over, unless it knows.
+    async fn over(&mut self, why: Why) -> Why {
+        if !matches!(why, Why::Closed | Why::Detached) {
+            self.line.gone = true;
+            self.effects.clear();
+            let _ = self.give(Input::End).await;
+        }
+        why
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
+    async fn send(&mut self, octets: &[u8], limit: Duration) -> Result<(), Why> {
+        if self.gone {
+            return Ok(());
+        }
+        self.octets_out += octets.len() as u64;
+        if self.out.len() + octets.len() <= GATHERED {
+            self.out.extend_from_slice(octets);
+            return Ok(());
+        }
+        self.flush(limit).await?;
+        self.write(octets, limit).await
+    }
+
+    async fn flush(&mut self, limit: Duration) -> Result<(), Why> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let mut out = std::mem::take(&mut self.out);
+        let result = self.write(&out, limit).await;
+        out.clear();
+        if out.capacity() <= KEPT {
+            self.out = out;
+        }
+        result
+    }
+
+    async fn write(&mut self, octets: &[u8], limit: Duration) -> Result<(), Why> {
+        let Some(stream) = self.stream.as_mut().filter(|_| !self.gone) else { return Err(Why::PeerGone) };
+        let all = async {
+            stream.write_all(octets).await?;
+            stream.flush().await
+        };
+        match timeout(limit, all).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Why::PeerGone),
+            Err(_) => Err(Why::SendTimedOut),
+        }
+    }
+
+    async fn finish(mut self, why: Why) -> Ended<S> {
+        if matches!(why, Why::Closed | Why::Detached) {
+            let _ = self.flush(GOODBYE).await;
+        }
+        if let Some(stream) = self.stream.as_mut().filter(|_| !matches!(why, Why::Detached)) {
+            let _ = timeout(GOODBYE, stream.shutdown()).await;
+        }
+        let (octets_in, octets_out, stream) = (self.octets_in, self.octets_out, self.stream);
+        Ended { why, octets_in, octets_out, stream, buffered: self.reader.take_buffered() }
+    }
+}
+
+/// Reads once, by way of one buffer per thread: a silent session holds no read buffer of its own.
+fn read_into<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    reader: &mut Reader,
+    cx: &mut std::task::Context<'_>,
+) -> Poll<io::Result<usize>> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let mut buffer = ReadBuf::new(scratch);
+        match Pin::new(stream).poll_read(cx, &mut buffer) {
+            Poll::Ready(Ok(())) => {
+                reader.feed(buffer.filled());
+                Poll::Ready(Ok(buffer.filled().len()))
+            }
+            Poll::Ready(Err(e)) => Poll::Ready(Err(e)),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_AT_ONCE]);
+}
+
+const READ_AT_ONCE: usize = 64 * 1024;
+/// Replies are gathered up to this many octets.
+const GATHERED: usize = 64 * 1024;
+/// An output buffer larger than this is not kept between replies.
+const KEPT: usize = 8 * 1024;
+const HANDSHAKE: Duration = Duration::from_secs(60);
+const GOODBYE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests;
