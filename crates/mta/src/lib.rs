@@ -1,1 +1,3 @@
 //! Mail transport: master, smtpd, pickup, qmgr, local, sendmail, mailq.
+
+pub mod spool;

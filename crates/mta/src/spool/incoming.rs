@@ -1,0 +1,135 @@
+//! A message on its way into the spool.
+//!
+//! A small message waits in memory and goes to the disk in one write at the commit; a large one flows into the
+//! temporary file. Whatever goes wrong, the temporary file is removed when this value goes.
+
+use std::io;
+
+use durable::{Dir, File, Lock, Patience};
+use mail::{Envelope, QueueId};
+
+use super::TEMPORARY;
+use super::format::{self, MESSAGE_RECORD, Origin};
+
+/// A message that is not promised to anybody yet; dropped, it leaves nothing.
+pub struct Incoming {
+    dir: Dir,
+    id: QueueId,
+    /// What is not yet in the file; first of all the prologue.
+    buffer: Vec<u8>,
+    file: Option<File>,
+    /// Where the `M` record stands.
+    message_record: u64,
+    written: u64,
+    content: u64,
+    checksum: crc32fast::Hasher,
+    recipients: usize,
+    failed: bool,
+    named: bool,
+}
+
+impl Incoming {
+    pub(super) fn new(dir: Dir, id: QueueId, envelope: &Envelope, origin: &Origin) -> Self {
+        let buffer = format::prologue(id, envelope, origin);
+        Self {
+            dir,
+            id,
+            message_record: (buffer.len() - MESSAGE_RECORD) as u64,
+            buffer,
+            file: None,
+            written: 0,
+            content: 0,
+            checksum: crc32fast::Hasher::new(),
+            recipients: envelope.recipients.len(),
+            failed: false,
+            named: false,
+        }
+    }
+
+    /// The name the message will have.
+    #[must_use]
+    pub const fn id(&self) -> QueueId {
+        self.id
+    }
+
+    /// Octets of content so far.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.content
+    }
+
+    /// Adds content.
+    ///
+    /// # Errors
+    /// The disk's; the message is lost then and the sender is told to try again.
+    pub fn write(&mut self, octets: &[u8]) -> io::Result<()> {
+        self.checksum.update(octets);
+        self.content += octets.len() as u64;
+        self.buffer.extend_from_slice(octets);
+        if self.buffer.len() >= SMALL { self.flush() } else { Ok(()) }
+    }
+
+    /// Makes the message durable under its name: file sync, rename, shared sync of the directory. Only then it is ours.
+    ///
+    /// # Errors
+    /// The disk's, or that of an earlier [`Incoming::write`]; nothing is left then.
+    pub fn commit(mut self) -> io::Result<QueueId> {
+        let end = format::end_record(self.checksum.clone().finalize(), self.recipients);
+        self.buffer.extend(end);
+        let length = format::message_record(self.content);
+        if self.file.is_none() {
+            let at = usize::try_from(self.message_record).map_err(|_| io::ErrorKind::FileTooLarge)?;
+            self.buffer[at..at + MESSAGE_RECORD].copy_from_slice(&length);
+            self.flush()?;
+        } else {
+            self.flush()?;
+            self.file()?.write_at(&length, self.message_record)?;
+        }
+        self.file()?.sync()?;
+        let name = self.id.name();
+        self.dir.rename_new(&self.temporary(), &self.dir, &name)?;
+        self.named = true;
+        self.dir.sync_shared()?;
+        self.file = None;
+        Ok(self.id)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.failed {
+            return Err(io::Error::other("an earlier write failed"));
+        }
+        self.failed = true;
+        if self.file.is_none() {
+            let file = self.dir.create(&self.temporary(), 0o600)?;
+            // Tells those who clean up that this file has a writer; lasts as long as the descriptor.
+            file.lock(Lock::Exclusive, Patience::None).ok();
+            self.file = Some(file);
+        }
+        self.file()?.write_at(&self.buffer, self.written)?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        self.failed = false;
+        Ok(())
+    }
+
+    fn file(&self) -> io::Result<&File> {
+        self.file.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn temporary(&self) -> String {
+        format!("{}{TEMPORARY}", self.id)
+    }
+}
+
+impl Drop for Incoming {
+    /// A file is there only if the commit did not come to its end.
+    fn drop(&mut self) {
+        if self.file.is_some() {
+            let name = if self.named { self.id.name() } else { self.temporary() };
+            self.dir.unlink(&name).ok();
+        }
+    }
+}
+
+/// Below this many octets a message goes to the disk in one write.
+const SMALL: usize = 128 * 1024;
