@@ -129,6 +129,7 @@ pub fn nearest(name: &str) -> Option<&'static str> {
     (score(&best) > 0.84).then_some(best.name)
 }
 
+#[allow(clippy::too_many_arguments, reason = "a line of the table")]
 const fn row(
     name: &'static str,
     kind: Kind,

@@ -1,0 +1,60 @@
+# Facteur: `make run` to try it, `make test` before a change is shared. `make help` lists the rest.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+# The development profile builds fastest and is what the tests use; `make run PROFILE=release` for speed.
+PROFILE ?= dev
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+BIN := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
+# Extra words for `facteur try`, such as: make run TRY="--port-base 3000"
+TRY ?=
+
+.PHONY: help build run test unit flow lint lint-deps format sample powercut bench fault fuzz
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+
+build: ## build all programs
+	@tests/needs run
+	@cargo build --workspace --bins --locked --profile $(PROFILE)
+
+run: build ## build everything and run it in var/try, without being root
+	@exec $(BIN)/facteur try $(TRY)
+
+test: unit flow ## all tests that need no root
+
+unit: ## tests of the crates
+	@tests/needs test
+	@if command -v cargo-nextest >/dev/null; then cargo nextest run --workspace --locked; \
+	 else cargo test --workspace --locked --quiet; fi
+
+flow: build ## tests of the built programs
+	@tests/needs test
+	@for test in tests/flow/*.py; do echo "== $$test"; FACTEUR_BIN=$(abspath $(BIN)) python3 $$test || exit 1; done
+
+lint: lint-deps ## format, clippy, arrows between crates, sizes, licences
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+	tests/lint/arrows
+	tests/lint/sizes
+
+lint-deps:
+	@if command -v cargo-deny >/dev/null; then cargo deny --offline --log-level error check bans licenses sources; \
+	 else echo "(cargo-deny is not installed: licences not checked)"; fi
+
+format: ## format the code
+	cargo fmt --all
+
+sample: ## make etc/facteur.yaml again from the parameter table
+	UPDATE_SAMPLE=1 cargo test --quiet -p config the_sample_in_etc
+
+powercut: ## cut the power of a small kernel again and again and count the mail
+	tests/powercut/run
+
+bench: ## measure against Postfix on this machine
+	tests/bench/run
+
+fault: ## fail each system call once
+	tests/fault/run
+
+fuzz: ## a short run of each fuzz target
+	tests/fuzz-short
