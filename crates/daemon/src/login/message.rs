@@ -61,6 +61,13 @@ pub enum ToKeeper {
 /// From the keeper to the front.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ToFront {
+    /// Use this pair for TLS from now on (PEM text). Comes before any [`ToFront::Listen`], and again when renewed.
+    Certificate {
+        /// The chain.
+        chain: Vec<u8>,
+        /// The private key.
+        key: Secret<Vec<u8>>,
+    },
     /// Accept connections on the descriptor that comes along.
     Listen(Security),
     /// The answer to a login.
@@ -160,6 +167,7 @@ impl Message for ToKeeper {
 impl Message for ToFront {
     fn encode(&self) -> Writer {
         match self {
+            Self::Certificate { chain, key } => Writer::new(b'C').bytes(chain).bytes(key.expose()),
             Self::Listen(security) => Writer::new(b'B').u8(code(*security)),
             Self::Admission { id, outcome, user, pid } => {
                 Writer::new(b'A').u64(*id).u8(*outcome as u8).text(user).u64(*pid)
@@ -171,6 +179,9 @@ impl Message for ToFront {
     fn decode(message: &[u8]) -> Result<Self, Malformed> {
         let (kind, mut fields) = Reader::new(message)?;
         let decoded = match kind {
+            b'C' => {
+                Self::Certificate { chain: fields.bytes()?.to_vec(), key: Secret::new(fields.bytes()?.to_vec()) }
+            }
             b'B' => Self::Listen(security(&mut fields)?),
             b'A' => Self::Admission {
                 id: fields.u64()?,
@@ -307,6 +318,7 @@ mod tests {
             bytes(ToKeeper::Abandon { id: 3 }.encode()),
             bytes(ToFront::Listen(Security::Tls).encode()),
             bytes(ToFront::Admission { id: 4, outcome: Outcome::TooMany, user: "kevin".into(), pid: 5 }.encode()),
+            bytes(ToFront::Certificate { chain: b"c".to_vec(), key: Secret::new(b"k".to_vec()) }.encode()),
             bytes(ToFront::Retire.encode()),
             bytes(ToWorker::Serve { number: 6, session: example() }.encode()),
             bytes(FromWorker::Ended { number: 7 }.encode()),

@@ -83,8 +83,8 @@ async fn session(input: &[u8], options: Options<'_>) -> (String, Ended<DuplexStr
 
 #[tokio::test]
 async fn a_pipelined_session_is_answered_in_order() {
-    let (output, ended, machine) =
-        session(b"say a\nask b\nask slow\nbody 3\nxyzsay c\r\nquit \n", Options::default()).await;
+    let input = b"say a\nask b\nask slow\nbody 3\nxyzsay c\r\nquit \n";
+    let (output, ended, machine) = session(input, Options::default()).await;
     assert_eq!(output, "hello\na\nyou asked b\nyou asked slow\n3 octets\nc\nbye\n");
     assert!(matches!(ended.why, Why::Closed));
     assert_eq!((machine.ends, ended.octets_in, ended.octets_out), (0, input.len() as u64, output.len() as u64));

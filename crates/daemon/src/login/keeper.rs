@@ -1,0 +1,261 @@
+//! The keeper: the one process of a reader's service that may be root. It binds ports, checks passwords, starts the
+//! front and one worker per user, and passes connections from the one to the other without reading them.
+//!
+//! The front is started again when it dies; sessions in clear live on without it. At reload a new front takes over the
+//! ports and the old one ends with its last session. When the keeper ends, front and workers end politely.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, TcpListener};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use accounts::packet::wipe;
+use nix::sys::socket::{Shutdown, shutdown};
+use tokio::process::Child;
+use tokio::time::{Instant, interval, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use wire::{Secret, Security};
+
+use super::certificate::Certificate;
+use super::message::{Message, Outcome, Session, ToFront, ToKeeper};
+use super::passwords::{Checked, Passwords};
+use super::places::Places;
+use super::workers::{Admission, Workers};
+use crate::channel::{Channel, LONGEST};
+use crate::shutdown::Signals;
+use crate::tls::Files;
+
+pub use super::passwords::Policy;
+pub use super::workers::Program;
+
+/// What a keeper is told.
+#[derive(Debug)]
+pub struct Settings {
+    /// The ports, bound ([`crate::listen::bind_each`]); `Tls` where TLS starts with the first octet.
+    pub listeners: Vec<(TcpListener, Security)>,
+    /// Certificate and key for the front, which may not read them itself.
+    pub certificate: Option<Files>,
+    /// For instance `pop3-login`.
+    pub front: Program,
+    /// For instance `pop3`; told `--user NAME` in the end.
+    pub worker: Program,
+}
+
+struct Keeper {
+    settings: Settings,
+    passwords: Passwords,
+    places: Arc<Places>,
+    workers: Arc<Workers>,
+    stop: CancellationToken,
+}
+
+/// A front and what it has been promised.
+struct Front {
+    channel: Channel,
+    admissions: Mutex<HashMap<u64, Admission>>,
+    over: CancellationToken,
+}
+
+/// Runs until told to stop. `reload` is called at SIGHUP; `None` keeps the policy. Belongs on a current-thread runtime
+/// (children end with the thread that started them).
+pub async fn run(
+    settings: Settings,
+    policy: Policy,
+    signals: &Signals,
+    mut reload: impl FnMut() -> Option<Policy>,
+) {
+    let children = TaskTracker::new();
+    let stop = signals.stop.clone();
+    let keeper = Arc::new(Keeper {
+        workers: Workers::new(settings.worker.clone(), stop.clone(), children.clone()),
+        passwords: Passwords::new(policy),
+        places: Arc::default(),
+        settings,
+        stop: stop.clone(),
+    });
+    let mut pause = FIRST_PAUSE;
+    while !stop.is_cancelled() {
+        let since = Instant::now();
+        match keeper.start_front(&children) {
+            Ok(front) => tokio::select! {
+                () = front.over.cancelled() => {}
+                () = stop.cancelled() => break,
+                () = signals.reload() => {
+                    reload().into_iter().for_each(|policy| keeper.passwords.replace(policy));
+                    let _ = front.send(&ToFront::Retire, None).await;
+                    continue;
+                }
+            },
+            Err(error) => tracing::error!("cannot start {}: {error}", keeper.settings.front.path.display()),
+        }
+        if since.elapsed() > LIVED_WELL {
+            pause = FIRST_PAUSE;
+        }
+        tokio::select! {
+            () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+            () = stop.cancelled() => {}
+        }
+    }
+    children.close();
+    let _ = timeout(GRACE, children.wait()).await;
+}
+
+impl Keeper {
+    /// Starts a front and a task that converses with it.
+    fn start_front(self: &Arc<Self>, children: &TaskTracker) -> io::Result<Arc<Front>> {
+        let (child, channel) = self.settings.front.start(&[])?;
+        let front = Arc::new(Front { channel, admissions: Mutex::default(), over: CancellationToken::new() });
+        let (keeper, heard) = (self.clone(), front.clone());
+        children.spawn(async move {
+            if let Err(error) = keeper.converse(&heard).await {
+                tracing::error!("{}: {error}", keeper.settings.front.name);
+            }
+            heard.hang_up();
+            end(&keeper.settings.front.name, child).await;
+        });
+        Ok(front)
+    }
+
+    /// Until the front ends, or the keeper does.
+    async fn converse(self: &Arc<Self>, front: &Arc<Front>) -> io::Result<()> {
+        let mut certificate = Certificate::new(self.settings.certificate.clone());
+        front.introduce(&mut certificate, &self.settings.listeners).await?;
+        let mut buffer = vec![0; LONGEST];
+        let mut clock = interval(CERTIFICATE_CHECK);
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return Ok(()),
+                _ = clock.tick() => front.renew(&mut certificate).await?,
+                received = front.channel.receive(&mut buffer) => {
+                    let Some((message, descriptors)) = received? else { return Ok(()) };
+                    let (decoded, length) = (ToKeeper::decode(message), message.len());
+                    wipe(&mut buffer[..length]);
+                    let message = decoded.map_err(|_| io::Error::other("does not speak our language"))?;
+                    self.obey(front, message, descriptors);
+                }
+            }
+        }
+    }
+
+    fn obey(self: &Arc<Self>, front: &Arc<Front>, message: ToKeeper, descriptors: Vec<OwnedFd>) {
+        let (keeper, front) = (self.clone(), front.clone());
+        match message {
+            ToKeeper::LogIn { id, name, password, rip } => {
+                tokio::spawn(async move { keeper.log_in(&front, id, (name, password), rip).await });
+            }
+            ToKeeper::HandOver { id, session } => {
+                let admission = front.admissions().remove(&id);
+                tokio::spawn(async move { keeper.hand_over(admission, session, descriptors).await });
+            }
+            ToKeeper::Abandon { id } => drop(front.admissions().remove(&id)),
+        }
+    }
+
+    async fn log_in(&self, front: &Front, id: u64, (name, password): (String, Secret<Vec<u8>>), rip: IpAddr) {
+        let outcome = match self.passwords.check(&name, password, rip).await {
+            Checked::Right(account) => self.admit(&account.name, rip),
+            Checked::Wrong => Err(Outcome::Refused),
+            Checked::Unavailable => Err(Outcome::Unavailable),
+        };
+        let answer = match &outcome {
+            Ok(admission) => ToFront::Admission {
+                id,
+                outcome: Outcome::Admitted,
+                user: admission.user().to_owned(),
+                pid: admission.pid().into(),
+            },
+            Err(outcome) => ToFront::Admission { id, outcome: *outcome, user: String::new(), pid: 0 },
+        };
+        if let Ok(admission) = outcome {
+            front.admissions().insert(id, admission);
+        }
+        if front.send(&answer, None).await.is_err() {
+            front.admissions().remove(&id);
+        }
+    }
+
+    fn admit(&self, user: &str, rip: IpAddr) -> Result<Admission, Outcome> {
+        let most = self.passwords.policy().most_per_user_and_address;
+        let place = self.places.take(user, rip, most).ok_or(Outcome::TooMany)?;
+        self.workers.admit(user, place).map_err(|error| {
+            tracing::error!("cannot start {} for {user}: {error}", self.settings.worker.path.display());
+            Outcome::Unavailable
+        })
+    }
+
+    async fn hand_over(&self, admission: Option<Admission>, session: Session, mut descriptors: Vec<OwnedFd>) {
+        let (Some(admission), Some(connection)) = (admission, descriptors.pop()) else {
+            tracing::error!("{} hands over a session that was not admitted", self.settings.front.name);
+            return;
+        };
+        let user = admission.user().to_owned();
+        if let Err(error) = self.workers.hand_over(admission, session, connection).await {
+            tracing::error!("cannot hand a session to {} of {user}: {error}", self.settings.worker.name);
+        }
+    }
+}
+
+impl Front {
+    /// Sends what a new front needs.
+    async fn introduce(
+        &self,
+        certificate: &mut Certificate,
+        listeners: &[(TcpListener, Security)],
+    ) -> io::Result<()> {
+        self.renew(certificate).await?;
+        for (listener, security) in listeners {
+            self.send(&ToFront::Listen(*security), Some(listener)).await?;
+        }
+        Ok(())
+    }
+
+    async fn renew(&self, certificate: &mut Certificate) -> io::Result<()> {
+        match certificate.changed() {
+            Some((chain, key)) => self.send(&ToFront::Certificate { chain, key }, None).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn send(&self, message: &ToFront, descriptor: Option<&TcpListener>) -> io::Result<()> {
+        let message = message.encode();
+        match descriptor {
+            Some(descriptor) => self.channel.send(message.as_bytes(), &[descriptor.as_fd()]).await,
+            None => self.channel.send(message.as_bytes(), &[]).await,
+        }
+    }
+
+    /// Answers still under way must not keep the front from seeing the end.
+    fn hang_up(&self) {
+        let _ = shutdown(self.channel.as_fd().as_raw_fd(), Shutdown::Both);
+        self.admissions().clear();
+        self.over.cancel();
+    }
+
+    fn admissions(&self) -> MutexGuard<'_, HashMap<u64, Admission>> {
+        self.admissions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits for a child that should be ending, and says so if it did not end well.
+pub(super) async fn end(name: &str, mut child: Child) {
+    let pid = child.id().unwrap_or_default();
+    match timeout(GRACE, child.wait()).await {
+        Ok(Ok(status)) if status.success() => {}
+        Ok(Ok(status)) => tracing::warn!("process {name} pid {pid}: {status}"),
+        Ok(Err(error)) => tracing::warn!("process {name} pid {pid}: {error}"),
+        Err(_) => {
+            tracing::warn!("process {name} pid {pid} did not end within {} seconds: killed", GRACE.as_secs());
+            let _ = child.kill().await;
+        }
+    }
+}
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const LIVED_WELL: Duration = Duration::from_secs(60);
+const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
+/// How long front and workers may take to say goodbye.
+const GRACE: Duration = Duration::from_secs(10);
