@@ -4,7 +4,7 @@
         system.smtp() / .pop3() / .imap()   sockets that speak lines
         system.wait_log(r"status=sent")     the next matching line of the log, or a failure that shows the log's end
 
-Environment: PROGRAMS (default target/release, else target/debug). Run as root, the programs run as `nobody`.
+Environment: FACTEUR_BIN (default target/release, else target/debug). Run as root, the programs run as `nobody`.
 """
 import contextlib, os, pathlib, re, select, shutil, signal, socket, subprocess, sys, tempfile, time
 
@@ -14,7 +14,7 @@ NOBODY = 65534
 
 
 def programs():
-    named = os.environ.get("PROGRAMS")
+    named = os.environ.get("FACTEUR_BIN")
     folders = [pathlib.Path(named)] if named else [TOP / "target" / kind for kind in ("release", "debug")]
     for folder in folders:
         if (folder / "master").exists():
