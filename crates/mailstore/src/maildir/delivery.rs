@@ -1,17 +1,37 @@
-//! Delivery into a Maildir: `tmp/` write, sync, rename into `new/`, sync of the folder; many at once share that last sync.
+//! Delivery into a Maildir: write in `tmp/`, sync, rename into `new/`, sync of the folder; many at once share that last sync.
+//!
+//! | state | files | a power cut or kill leaves | mended by |
+//! |---|---|---|---|
+//! | writing | `tmp/NAME` | perhaps a part of it in `tmp/` | readers, which remove files of `tmp/` after 36 h |
+//! | synced | `tmp/NAME`, whole | the same | as above; the queue still has the message |
+//! | renamed | `new/NAME,S=…,W=…` or still `tmp/NAME`, whole | either of them | if it is in `new/`, the queue delivers a second copy |
+//! | folder synced | `new/NAME,S=…,W=…` | that | – |
+//!
+//! Only the last state is acknowledged. A file in `new/` is always whole: it was synced before it got that name.
 
-use durable::Dir;
+use std::io;
 
+use durable::{Dir, File, Kind};
+
+use super::name::Naming;
 use crate::{Content, Error};
+
+const CHUNK: usize = 128 * 1024;
 
 /// An open Maildir to deliver to. Shared by many threads.
 pub struct Delivery {
-    _new: Dir,
+    tmp: Dir,
+    new: Dir,
+    naming: Naming,
 }
 
 /// A message written and synced in `tmp/`; dropping it removes the file.
 pub struct Pending {
-    _name: String,
+    tmp: Dir,
+    temporary: String,
+    name: String,
+    size: u64,
+    done: bool,
 }
 
 /// A message that is in `new/` for good.
@@ -29,28 +49,266 @@ impl Delivery {
     ///
     /// # Errors
     /// [`Error::Unsafe`] when something in the way is a symlink or not ours.
-    pub fn open(_home: &Dir, _path: &str, _host: &str) -> Result<Self, Error> {
-        todo!()
+    pub fn open(home: &Dir, path: &str, host: &str) -> Result<Self, Error> {
+        let mut dir = home.clone();
+        for level in path.split('/').filter(|level| !level.is_empty() && *level != ".") {
+            if level == ".." {
+                return Err(Error::Unsafe(format!("{path}: leads upwards")));
+            }
+            dir = ensure_ours(&dir, level)?;
+        }
+        let root = ensure_maildir(&dir)?;
+        Ok(Self { tmp: root.tmp, new: root.new, naming: Naming::new(host) })
     }
 
     /// Writes and syncs one message in `tmp/`. Call it from several threads at once to share the disk's work.
     ///
     /// # Errors
     /// When the disk refuses; nothing is left then.
-    pub fn write(&self, _content: &Content<'_>) -> Result<Pending, Error> {
-        todo!()
+    pub fn write(&self, content: &Content<'_>) -> Result<Pending, Error> {
+        let (temporary, file) = create_unique(&self.tmp, &self.naming)?;
+        let mut pending = Pending { tmp: self.tmp.clone(), temporary, name: String::new(), size: 0, done: false };
+        let bare = copy(content, &file)?;
+        file.sync()?;
+        pending.size = content.prefix.len() as u64 + (content.range.end - content.range.start);
+        pending.name = format!("{},S={},W={}", pending.temporary, pending.size, pending.size + bare);
+        Ok(pending)
     }
 
     /// Moves written messages into `new/` and syncs the folder once. Only an `Ok` may be acknowledged.
-    pub fn commit(&self, _pending: Vec<Pending>) -> Vec<Result<Delivered, Error>> {
-        todo!()
+    pub fn commit(&self, pending: Vec<Pending>) -> Vec<Result<Delivered, Error>> {
+        let mut results: Vec<Result<Delivered, Error>> = pending.into_iter().map(|one| self.publish(one)).collect();
+        if !results.iter().any(Result::is_ok) {
+            return results;
+        }
+        if let Err(error) = self.new.sync_shared() {
+            for result in &mut results {
+                if let Ok(delivered) = result {
+                    // It will be delivered again: the copy that nobody vouches for goes.
+                    let _ = self.new.unlink(&delivered.name);
+                    *result = Err(again(&error).into());
+                }
+            }
+        }
+        results
     }
 
     /// [`Delivery::write`] and [`Delivery::commit`] of one message; syncs of the folder are shared between threads.
     ///
     /// # Errors
     /// When the disk refuses; then the message is not delivered.
-    pub fn deliver(&self, _content: &Content<'_>) -> Result<Delivered, Error> {
-        todo!()
+    pub fn deliver(&self, content: &Content<'_>) -> Result<Delivered, Error> {
+        let pending = self.write(content)?;
+        self.commit(vec![pending]).pop().unwrap_or(Err(Error::NoMessage))
+    }
+
+    fn publish(&self, mut pending: Pending) -> Result<Delivered, Error> {
+        self.tmp.rename_new(&pending.temporary, &self.new, &pending.name)?;
+        pending.done = true;
+        Ok(Delivered { name: std::mem::take(&mut pending.name), size: pending.size })
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if !self.done {
+            // Best effort; what stays is removed by readers after 36 hours.
+            let _ = self.tmp.unlink(&self.temporary);
+        }
+    }
+}
+
+/// The folders of a Maildir.
+pub(crate) struct Folders {
+    pub(crate) tmp: Dir,
+    pub(crate) new: Dir,
+    pub(crate) cur: Dir,
+}
+
+/// Opens `tmp`, `new` and `cur`, making what is missing.
+pub(crate) fn ensure_maildir(dir: &Dir) -> Result<Folders, Error> {
+    Ok(Folders { tmp: ensure_ours(dir, "tmp")?, new: ensure_ours(dir, "new")?, cur: ensure_ours(dir, "cur")? })
+}
+
+/// The directory `name`, made durable when it is missing; refused when it is a symlink, not ours or open to all.
+pub(crate) fn ensure_ours(parent: &Dir, name: &str) -> Result<Dir, Error> {
+    match parent.stat(name) {
+        Ok(meta) if meta.kind != Kind::Dir => return Err(Error::Unsafe(format!("{name} is not a directory"))),
+        Ok(_) => (),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            parent.ensure_subdir(name, 0o700)?;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let dir = parent.subdir(name)?;
+    let meta = dir.meta()?;
+    if meta.uid != nix::unistd::geteuid().as_raw() {
+        return Err(Error::Unsafe(format!("{name} belongs to user {}", meta.uid)));
+    }
+    if meta.mode & 0o002 != 0 {
+        return Err(Error::Unsafe(format!("{name} can be written by everybody")));
+    }
+    Ok(dir)
+}
+
+/// A new file in `tmp/` under a name of its own.
+pub(crate) fn create_unique(tmp: &Dir, naming: &Naming) -> Result<(String, File), Error> {
+    loop {
+        let name = naming.next();
+        match tmp.create(&name, 0o600) {
+            Ok(file) => return Ok((name, file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Writes prefix and range; returns how many line feeds have no carriage return before them.
+fn copy(content: &Content<'_>, to: &File) -> Result<u64, Error> {
+    let mut left = content
+        .range
+        .end
+        .checked_sub(content.range.start)
+        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let mut from = content.range.start;
+    let (mut at, mut bare, mut last) = (0, 0, 0);
+    let mut chunk = Vec::with_capacity(CHUNK.min(content.prefix.len() + usize::try_from(left).unwrap_or(CHUNK)));
+    chunk.extend_from_slice(content.prefix);
+    loop {
+        let begin = chunk.len();
+        let want = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK.saturating_sub(begin));
+        chunk.resize(begin + want, 0);
+        content.file.read_exact_at(&mut chunk[begin..], from)?;
+        (from, left) = (from + want as u64, left - want as u64);
+        bare += bare_line_feeds(&chunk, &mut last);
+        to.write_at(&chunk, at)?;
+        at += chunk.len() as u64;
+        chunk.clear();
+        if left == 0 {
+            return Ok(bare);
+        }
+    }
+}
+
+/// Counts line feeds with no carriage return before them; `last` is the octet before the chunk, then its last.
+pub(crate) fn bare_line_feeds(chunk: &[u8], last: &mut u8) -> u64 {
+    let mut bare = 0;
+    for at in memchr::memchr_iter(b'\n', chunk) {
+        let before = if at == 0 { *last } else { chunk[at - 1] };
+        bare += u64::from(before != b'\r');
+    }
+    *last = chunk.last().copied().unwrap_or(*last);
+    bare
+}
+
+fn again(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use durable::Access;
+    use durable::forgetful::{Forgetful, at_every_step, content};
+
+    const BODY: &[u8] = b"xxReceived: by vm\r\n\tid 1\nSubject: a\n\nbody\nyy";
+
+    fn source(dir: &Dir) -> File {
+        let file = dir.create("queued", 0o600).expect("create");
+        file.append(BODY).expect("append");
+        file.sync().expect("sync");
+        dir.sync().expect("sync");
+        file
+    }
+
+    fn of<'a>(file: &'a File, prefix: &'a [u8]) -> Content<'a> {
+        Content { prefix, file, range: 2..BODY.len() as u64 - 2 }
+    }
+
+    #[test]
+    fn a_message_arrives_with_its_sizes() {
+        let place = tempfile::tempdir().expect("tempdir");
+        let home = Dir::open(place.path()).expect("open");
+        let file = source(&home);
+        let delivery = Delivery::open(&home, "Maildir/", "vm").expect("open");
+        let delivered = delivery.deliver(&of(&file, b"Return-Path: <a@b>\n")).expect("deliver");
+        let new = home.subdir("Maildir").and_then(|dir| dir.subdir("new")).expect("new");
+        let text = content(&new, &delivered.name).expect("content");
+        assert_eq!(text, b"Return-Path: <a@b>\nReceived: by vm\r\n\tid 1\nSubject: a\n\nbody\n");
+        assert_eq!(delivered.size, text.len() as u64);
+        assert!(delivered.name.ends_with(&format!(",S={},W={}", text.len(), text.len() + 5)), "{}", delivered.name);
+        assert!(
+            home.subdir("Maildir")
+                .and_then(|dir| dir.subdir("tmp"))
+                .and_then(|tmp| tmp.entries())
+                .expect("tmp")
+                .is_empty()
+        );
+        assert_eq!(home.subdir("Maildir").and_then(|dir| dir.meta()).expect("meta").mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn symlinks_and_open_directories_are_refused() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let place = tempfile::tempdir().expect("tempdir");
+        let home = Dir::open(place.path()).expect("open");
+        std::fs::create_dir(place.path().join("real")).expect("mkdir");
+        symlink(place.path().join("real"), place.path().join("Maildir")).expect("symlink");
+        assert!(matches!(Delivery::open(&home, "Maildir/", "vm"), Err(Error::Unsafe(_))));
+        std::fs::set_permissions(place.path().join("real"), std::fs::Permissions::from_mode(0o777)).expect("chmod");
+        assert!(matches!(Delivery::open(&home, "real", "vm"), Err(Error::Unsafe(_))));
+        assert!(matches!(Delivery::open(&home, "../real", "vm"), Err(Error::Unsafe(_))));
+    }
+
+    #[test]
+    fn a_full_disk_leaves_nothing() {
+        let disk = Forgetful::default();
+        let home = disk.root();
+        let file = source(&home);
+        let delivery = Delivery::open(&home, "Maildir", "vm").expect("open");
+        disk.set_space(Some(10));
+        assert!(matches!(delivery.deliver(&of(&file, b"")), Err(Error::Full)));
+        for name in ["tmp", "new"] {
+            assert!(
+                home.subdir("Maildir")
+                    .and_then(|dir| dir.subdir(name))
+                    .and_then(|dir| dir.entries())
+                    .expect("list")
+                    .is_empty()
+            );
+        }
+        disk.set_space(None);
+        delivery.deliver(&of(&file, b"")).expect("again");
+    }
+
+    #[test]
+    fn acknowledged_mail_is_there_and_whole_at_every_cut() {
+        let want = [b"P: x\n", &BODY[2..BODY.len() - 2]].concat();
+        let steps = at_every_step(
+            8,
+            |home| drop(source(home)),
+            |home| -> Result<Vec<String>, Error> {
+                let file = home.open_file("queued", Access::Read)?;
+                let delivery = Delivery::open(home, "Maildir/", "vm")?;
+                let mut names = vec![delivery.deliver(&of(&file, b"P: x\n"))?.name];
+                let group = vec![delivery.write(&of(&file, b"P: x\n"))?, delivery.write(&of(&file, b"P: x\n"))?];
+                for result in delivery.commit(group) {
+                    names.push(result?.name);
+                }
+                Ok(names)
+            },
+            |cut, promised, home| {
+                let new = home.subdir("Maildir").and_then(|dir| dir.subdir("new"));
+                let entries = new.as_ref().ok().and_then(|new| new.entries().ok()).unwrap_or_default();
+                for entry in &entries {
+                    let new = new.as_ref().expect("listed");
+                    assert_eq!(content(new, &entry.name).expect("content"), want, "torn at {cut:?}");
+                }
+                for name in promised.as_ref().into_iter().flatten() {
+                    assert!(entries.iter().any(|entry| entry.name == *name), "lost at {cut:?}");
+                }
+            },
+        );
+        assert!(steps > 10, "{steps}");
     }
 }
