@@ -1,0 +1,173 @@
+//! Writing messages into the owner's Maildir, mbox or a file.
+//!
+//! What mailstore reports is turned here into the words and status codes of the reply: only a limit is a refusal, all
+//! else is temporary and the mail waits.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use durable::{Dir, File};
+use handover::Outcome;
+use mail::EnhancedStatus;
+use mailstore::maildir::Delivery;
+use mailstore::{Content, Error, mbox};
+
+use crate::forward::plain;
+use crate::message::{Message, now};
+use crate::settings::Settings;
+
+const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Maildirs that were opened, each once.
+#[derive(Default)]
+pub struct Maildirs(Vec<(PathBuf, Delivery)>);
+
+impl Maildirs {
+    /// Delivers a batch into one Maildir: all are written, synced together, made visible together.
+    pub fn deliver(&mut self, settings: &Settings, root: &Path, messages: &[&Message]) -> Vec<Outcome> {
+        let outcomes = match self.opened(settings, root) {
+            Ok(maildir) => batch(settings, maildir, messages),
+            Err(error) => messages.iter().map(|_| refusal(root, &error)).collect(),
+        };
+        if outcomes.iter().any(|outcome| !matches!(outcome, Outcome::Sent(..))) {
+            // Whatever was wrong may be mended by the next look: the folder moved, the disk mounted anew.
+            self.0.retain(|(path, _)| path != root);
+        }
+        outcomes
+    }
+
+    fn opened(&mut self, settings: &Settings, root: &Path) -> Result<&Delivery, Error> {
+        let at = match self.0.iter().position(|(path, _)| path == root) {
+            // A Maildir whose name now stands for another directory, or nothing, is opened anew.
+            Some(at) if root.join("new").is_dir() => at,
+            found => {
+                if let Some(at) = found {
+                    self.0.remove(at);
+                }
+                let (base, name) = divided(settings, root);
+                let dir = Dir::open(&base).map_err(Error::from)?;
+                self.0.push((root.into(), Delivery::open(&dir, &name, &settings.host)?));
+                self.0.len() - 1
+            }
+        };
+        Ok(&self.0[at].1)
+    }
+}
+
+fn batch(settings: &Settings, maildir: &Delivery, messages: &[&Message]) -> Vec<Outcome> {
+    let none = Empty::default();
+    let mut outcomes = Vec::new();
+    let mut pending = Vec::new();
+    let mut places = Vec::new();
+    for (place, message) in messages.iter().enumerate() {
+        outcomes.push(Outcome::Sent(EnhancedStatus::OK, "delivered to maildir".into()));
+        if settings.size_limit != 0 && message.task.length > settings.size_limit {
+            outcomes[place] = over_limit();
+            continue;
+        }
+        let prefix = message.prefix();
+        match content(message, &prefix, &none).and_then(|content| maildir.write(&content)) {
+            Ok(written) => {
+                pending.push(written);
+                places.push(place);
+            }
+            Err(error) => outcomes[place] = refusal(Path::new("maildir"), &error),
+        }
+    }
+    for (place, result) in places.into_iter().zip(maildir.commit(pending)) {
+        if let Err(error) = result {
+            outcomes[place] = refusal(Path::new("maildir"), &error);
+        }
+    }
+    outcomes
+}
+
+/// Appends to the owner's mbox.
+pub fn append(settings: &Settings, path: &Path, message: &Message) -> Outcome {
+    match appended(settings, path, message) {
+        Ok(()) => Outcome::Sent(EnhancedStatus::OK, "delivered to mailbox".into()),
+        Err(error) => refusal(path, &error),
+    }
+}
+
+/// Writes to a file that `.forward` or an alias names: a Maildir when it ends in a slash, else an mbox.
+pub fn file(settings: &Settings, maildirs: &mut Maildirs, name: &str, message: &Message) -> Outcome {
+    let path = Path::new(name);
+    let done = || Outcome::Sent(EnhancedStatus::OK, format!("delivered to file: {name}"));
+    if name == "/dev/null" {
+        return done();
+    }
+    if name.ends_with('/') {
+        return match maildirs.deliver(settings, path, &[message]).pop() {
+            Some(Outcome::Sent(..)) => done(),
+            other => other.unwrap_or_else(done),
+        };
+    }
+    match appended(settings, path, message) {
+        Ok(()) => done(),
+        Err(error) => refusal(path, &error),
+    }
+}
+
+fn appended(settings: &Settings, path: &Path, message: &Message) -> Result<(), Error> {
+    let none = Empty::default();
+    let (base, name) = (path.parent().unwrap_or(Path::new("/")), path.file_name().and_then(OsStr::to_str));
+    let name = name.ok_or_else(|| Error::Unsafe(format!("{} is no file", path.display())))?;
+    let dir = Dir::open(base).map_err(Error::from)?;
+    let sender = message.sender();
+    let how = mbox::Append {
+        sender: &sender,
+        date: now(),
+        size_limit: settings.size_limit,
+        privileged: settings.privileged.as_ref(),
+        lock_timeout: LOCK_TIMEOUT,
+    };
+    let prefix = message.prefix();
+    mbox::append(&dir, name, &content(message, &prefix, &none)?, &how)
+}
+
+/// A file with nothing in it, opened at most once, for messages that are in memory.
+#[derive(Default)]
+struct Empty(std::cell::OnceCell<File>);
+
+impl Empty {
+    fn file(&self) -> Result<&File, Error> {
+        if let Some(file) = self.0.get() {
+            return Ok(file);
+        }
+        let null = std::fs::File::open("/dev/null").map_err(Error::from)?;
+        Ok(self.0.get_or_init(|| File::from_fd(null.into())))
+    }
+}
+
+fn content<'a>(message: &'a Message, prefix: &'a [u8], none: &'a Empty) -> Result<Content<'a>, Error> {
+    Ok(match message.rest() {
+        Some((file, offset, length)) => Content { prefix, file, range: offset..offset.saturating_add(length) },
+        None => Content { prefix, file: none.file()?, range: 0..0 },
+    })
+}
+
+/// The directory that must be there already, and the mailbox beneath it.
+fn divided(settings: &Settings, root: &Path) -> (PathBuf, String) {
+    if let Ok(beneath) = root.strip_prefix(&settings.owner.home) {
+        return (settings.owner.home.clone(), beneath.to_string_lossy().into_owned());
+    }
+    let base = root.parent().unwrap_or(Path::new("/")).to_path_buf();
+    let name = root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    (base, name)
+}
+
+fn over_limit() -> Outcome {
+    Outcome::Bounced(EnhancedStatus::new(5, 2, 2), "mailbox is full: mailbox_size_limit is reached".into())
+}
+
+fn refusal(path: &Path, error: &Error) -> Outcome {
+    let text = match error {
+        Error::OverLimit => return over_limit(),
+        Error::Disk(error) => format!("cannot write {}: {}", path.display(), plain(error)),
+        other => format!("cannot write {}: {other}", path.display()),
+    };
+    let detail = if matches!(error, Error::Full) { 2 } else { 0 };
+    Outcome::Deferred(EnhancedStatus::new(4, 2, detail), text)
+}

@@ -1,0 +1,107 @@
+//! The message of one task: its octets, and the lines that go in front of it.
+//!
+//! A small message is read into memory when its task arrives: the queue writes small files anew in place once all
+//! recipients are done, and by then nobody may still be reading. Files of large messages are never written again.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use durable::File;
+use handover::Task;
+use mail::date::Moment;
+
+/// Up to here a message is taken into memory. Not less than the largest file the queue reuses.
+pub const SMALL: u64 = 64 * 1024;
+/// How much of a message is searched for the end of its headers.
+const HEADERS: u64 = 256 * 1024;
+
+/// A message to deliver.
+pub struct Message {
+    /// What is to be done with it.
+    pub task: Task,
+    /// The octets, of a small one; else only its first part.
+    head: Vec<u8>,
+    /// The queue file, of a large one.
+    file: Option<File>,
+}
+
+impl Message {
+    /// The message of `task` in the queue file `fd`.
+    ///
+    /// # Errors
+    /// When the file is shorter than the task says or cannot be read.
+    pub fn open(task: Task, fd: OwnedFd) -> io::Result<Self> {
+        let file = File::from_fd(fd);
+        let end = task.offset.saturating_add(task.length);
+        if file.meta()?.size < end {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let small = task.length <= SMALL;
+        let wanted = if small { task.length } else { task.length.min(HEADERS) };
+        let mut head = vec![0; usize::try_from(wanted).map_err(|_| io::ErrorKind::FileTooLarge)?];
+        file.read_exact_at(&mut head, task.offset)?;
+        Ok(Self { task, head, file: (!small).then_some(file) })
+    }
+
+    /// The message has been here before: it bears our own `Delivered-To`.
+    #[must_use]
+    pub fn has_been_here(&self) -> bool {
+        let recipient = shown(&self.task.recipient).to_lowercase();
+        header_lines(&self.head).any(|line| {
+            let Some((name, value)) = line.split_once(':') else { return false };
+            name.trim_end().eq_ignore_ascii_case("delivered-to") && value.trim().to_lowercase() == recipient
+        })
+    }
+
+    /// `Return-Path`, `X-Original-To`, `Delivered-To`, and for a small message all of it.
+    #[must_use]
+    pub fn prefix(&self) -> Vec<u8> {
+        let mut prefix = format!(
+            "Return-Path: <{}>\nX-Original-To: {}\nDelivered-To: {}\n",
+            self.sender(), shown(&self.task.original), shown(&self.task.recipient),
+        ).into_bytes();
+        if self.file.is_none() {
+            prefix.extend_from_slice(&self.head);
+        }
+        prefix
+    }
+
+    /// The queue file and where in it the message is, unless `prefix` has it all.
+    #[must_use]
+    pub fn rest(&self) -> Option<(&File, u64, u64)> {
+        self.file.as_ref().map(|file| (file, self.task.offset, self.task.length))
+    }
+
+    /// The envelope sender, empty for the null sender.
+    #[must_use]
+    pub fn sender(&self) -> String {
+        self.task.sender.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// The line that begins a message in an mbox, as commands expect it too.
+    #[must_use]
+    pub fn from_line(&self, now: Moment) -> String {
+        let sender = self.sender();
+        format!("From {}  {}\n", if sender.is_empty() { "MAILER-DAEMON" } else { &sender }, now.asctime())
+    }
+}
+
+/// An address as headers show it, without the signs of [`handover::target`] in its local part.
+fn shown(address: &mail::Address) -> String {
+    address.to_string()
+}
+
+/// Now, in local time.
+#[must_use]
+pub fn now() -> Moment {
+    let zoned = jiff::Zoned::now();
+    let minutes = i16::try_from(zoned.offset().seconds() / 60).unwrap_or(0);
+    Moment { seconds: zoned.timestamp().as_second(), offset: minutes }
+}
+
+/// The header lines up to the empty one; a line that is not UTF-8 is passed over.
+fn header_lines(head: &[u8]) -> impl Iterator<Item = &str> {
+    head.split(|octet| *octet == b'\n')
+        .take_while(|line| !line.is_empty() && *line != b"\r")
+        .filter_map(|line| std::str::from_utf8(line).ok())
+}

@@ -1,0 +1,229 @@
+//! `/etc/aliases`, read live: the syntax, the table, and the rule that a broken edit changes nothing.
+//!
+//! A line is `name: list`; lines that begin with white space continue it; empty lines and lines whose first sign is `#`
+//! do not count. Names compare without regard to case. When a file changes it is read again; when the new text does not
+//! make sense the old table stays, and the [`Problem`] (file, line, sentence) is for the log.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use handover::Target;
+
+/// The longest alias file that is read.
+const MAX_FILE: u64 = 64 << 20;
+
+/// One line of an alias file that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Which file.
+    pub file: PathBuf,
+    /// Which line, from 1; 0: the file as a whole.
+    pub line: usize,
+    /// What is wrong with it.
+    pub text: String,
+}
+
+/// What an alias file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Table(HashMap<String, Vec<Target>>);
+
+/// Alias files that are read again when they change.
+#[derive(Debug)]
+pub struct Live(Vec<LiveFile>);
+
+#[derive(Debug)]
+struct LiveFile {
+    path: PathBuf,
+    stamp: Option<Stamp>,
+    table: Table,
+}
+
+/// What changes when a file is edited or replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp(u64, u64, u64, i64, i64);
+
+impl Table {
+    /// Reads the text of an alias file.
+    ///
+    /// # Errors
+    /// Every line that makes no sense.
+    pub fn parse(file: &Path, text: &str) -> Result<Self, Vec<Problem>> {
+        let mut table = HashMap::new();
+        let mut problems = Vec::new();
+        for (line, text) in logical_lines(text) {
+            match parse_line(&text) {
+                // Of two entries the first counts, as with postalias.
+                Ok((name, targets)) => drop(table.entry(name).or_insert(targets)),
+                Err(text) => problems.push(Problem { file: file.into(), line, text }),
+            }
+        }
+        if problems.is_empty() { Ok(Self(table)) } else { Err(problems) }
+    }
+
+    /// What the alias stands for.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&[Target]> {
+        self.0.get(&name.to_lowercase()).map(Vec::as_slice)
+    }
+}
+
+impl Live {
+    /// The files, none of them read yet. A table type (`hash:`) in front is dropped.
+    #[must_use]
+    pub fn new<S: AsRef<str>>(files: &[S]) -> Self {
+        let path = |name: &str| PathBuf::from(match name.split_once(':') {
+            Some((_, path)) if path.starts_with('/') => path,
+            _ => name,
+        });
+        Self(files.iter().map(|name| LiveFile { path: path(name.as_ref()), stamp: None, table: Table::default() }).collect())
+    }
+
+    /// Reads again what changed. What comes back is new trouble, told once.
+    pub fn refresh(&mut self) -> Vec<Problem> {
+        self.0.iter_mut().flat_map(LiveFile::refresh).collect()
+    }
+
+    /// What the alias stands for, in the first file that has it.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&[Target]> {
+        self.0.iter().find_map(|file| file.table.find(name))
+    }
+}
+
+impl LiveFile {
+    fn refresh(&mut self) -> Vec<Problem> {
+        let stamp = std::fs::metadata(&self.path).ok().map(|meta| {
+            Stamp(meta.dev(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec())
+        });
+        if stamp == self.stamp {
+            return Vec::new();
+        }
+        self.stamp = stamp;
+        if stamp.is_none() {
+            // No alias file at all is a system without aliases, as on a fresh machine.
+            self.table = Table::default();
+            return Vec::new();
+        }
+        match read(&self.path) {
+            Ok(table) => {
+                self.table = table;
+                Vec::new()
+            }
+            Err(problems) => problems,
+        }
+    }
+}
+
+/// Every line of the file that makes no sense: what `newaliases` says.
+#[must_use]
+pub fn check(file: &Path) -> Vec<Problem> {
+    read(file).err().unwrap_or_default()
+}
+
+fn read(file: &Path) -> Result<Table, Vec<Problem>> {
+    let whole = |text: String| vec![Problem { file: file.into(), line: 0, text }];
+    let size = std::fs::metadata(file).map_err(|error| whole(error.to_string()))?.len();
+    if size > MAX_FILE {
+        return Err(whole("the file is too long".into()));
+    }
+    let octets = std::fs::read(file).map_err(|error| whole(error.to_string()))?;
+    Table::parse(file, &String::from_utf8_lossy(&octets))
+}
+
+/// Each entry with the number of its first line.
+fn logical_lines(text: &str) -> Vec<(usize, String)> {
+    let mut entries: Vec<(usize, String)> = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let trimmed = line.trim();
+        if trimmed.is_empty() || trimmed.starts_with('#') {
+            continue;
+        }
+        match entries.last_mut() {
+            Some((_, entry)) if line.starts_with([' ', '\t']) => {
+                entry.push(' ');
+                entry.push_str(trimmed);
+            }
+            _ => entries.push((index + 1, trimmed.to_owned())),
+        }
+    }
+    entries
+}
+
+fn parse_line(text: &str) -> Result<(String, Vec<Target>), String> {
+    let (name, list) = divide(text).ok_or("a colon is missing after the alias name")?;
+    if name.is_empty() {
+        return Err("the alias has no name".into());
+    }
+    if name.contains(char::is_control) || name.contains('@') {
+        return Err(format!("\"{name}\" is not a name for an alias: it stands for a user of this machine, without @"));
+    }
+    let targets = handover::target::parse_list(list)?;
+    if targets.is_empty() {
+        return Err(format!("the alias \"{name}\" stands for nothing"));
+    }
+    Ok((name.to_lowercase(), targets))
+}
+
+/// The name, unquoted, and the list.
+fn divide(text: &str) -> Option<(String, &str)> {
+    if let Some(quoted) = text.strip_prefix('"') {
+        let (name, rest) = quoted.split_once('"')?;
+        return Some((name.to_owned(), rest.trim_start().strip_prefix(':')?));
+    }
+    let (name, list) = text.split_once(':')?;
+    Some((name.trim().to_owned(), list))
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, "{}: {}", self.file.display(), self.text),
+            line => write!(f, "{}:{line}: {}", self.file.display(), self.text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(text: &str) -> Result<Table, Vec<Problem>> {
+        Table::parse(Path::new("/etc/aliases"), text)
+    }
+
+    #[test]
+    fn the_usual_file_is_read() {
+        let text = "# See man 5 aliases\npostmaster:    root\nRoot: eleve\nlist: kevin,\n  # in between\n\ttoto,\n titi\n\
+                    \"odd name\": \"|/bin/cat > /dev/null\"\nold: /var/mail/old, :include:/etc/list\nroot: nobody\n";
+        let table = table(text).expect("it is well formed");
+        assert_eq!(table.find("ROOT"), handover::target::parse_list("eleve").ok().as_deref());
+        assert_eq!(table.find("list").map(<[Target]>::len), Some(3));
+        assert_eq!(table.find("odd name"), Some(&[Target::Command("/bin/cat > /dev/null".into())][..]));
+        assert_eq!(table.find("old").map(<[Target]>::len), Some(2));
+        assert_eq!(table.find("kevin"), None);
+    }
+
+    #[test]
+    fn each_broken_line_is_named() {
+        let problems = table("a: b\nroot eleve\nb: c d\n\nx@y: z\n:q\nc:\n").expect_err("broken");
+        assert_eq!(problems.iter().map(|problem| problem.line).collect::<Vec<_>>(), [2, 3, 5, 6, 7]);
+        assert_eq!(problems[0].to_string(), "/etc/aliases:2: a colon is missing after the alias name");
+    }
+
+    #[test]
+    fn a_broken_edit_keeps_the_old_table() {
+        let path = std::env::temp_dir().join(format!("aliases-{}", std::process::id()));
+        std::fs::write(&path, "root: eleve\n").expect("written");
+        let mut live = Live::new(&[format!("hash:{}", path.display())]);
+        assert_eq!(live.refresh(), []);
+        assert!(live.find("root").is_some());
+        std::fs::write(&path, "root eleve is it\n").expect("written");
+        assert_eq!(live.refresh().len(), 1);
+        assert!(live.find("root").is_some() && live.refresh().is_empty(), "told once, old table kept");
+        std::fs::remove_file(&path).expect("removed");
+        assert_eq!(live.refresh(), []);
+        assert!(live.find("root").is_none());
+    }
+}
