@@ -75,6 +75,8 @@ pub struct Slot {
     pub recipient: Recipient,
     /// How far it has got.
     pub progress: Progress,
+    /// The number of the recipient that was expanded to this one.
+    pub parent: Option<u32>,
 }
 
 /// How far a recipient has got.

@@ -67,7 +67,7 @@ impl QueueFile {
         let tail = read_span(&file, behind..size)?;
         let checksum = format::read_end(&tail, prologue.envelope.recipients.len())?;
         let (appended, length) = format::read_appended(tail.get(END_RECORD..).unwrap_or_default());
-        let new = |recipient: &Recipient| Slot { recipient: recipient.clone(), progress: Progress::New };
+        let new = |recipient: &Recipient| Slot { recipient: recipient.clone(), progress: Progress::New, parent: None };
         let mut read = Self {
             id,
             arrival: prologue.arrival,
@@ -188,7 +188,12 @@ impl QueueFile {
             }
             Appended::Expanded { slot, into } => {
                 self.set(slot, Progress::Expanded);
-                self.slots.extend(into.into_iter().map(|recipient| Slot { recipient, progress: Progress::New }));
+                let parent = Some(slot);
+                self.slots.extend(into.into_iter().map(|recipient| Slot {
+                    recipient,
+                    progress: Progress::New,
+                    parent,
+                }));
             }
             Appended::Warned { at } => self.warned = Some(at),
         }
