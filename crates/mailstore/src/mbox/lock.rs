@@ -1,0 +1,178 @@
+//! Locks of an mbox in Debian's order (policy 11.6): fcntl first, then the dotlock `NAME.lock`.
+//!
+//! Programs that lock in the other order exist (procmail), so nobody waits for the second lock while holding the first: both
+//! are given back and tried again. Programs that replace the file exist too: after locking, the name must still be the
+//! file that was opened, else it is opened again.
+
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use durable::{Access, Dir, File, Kind, Lock, Patience};
+
+use crate::Error;
+use crate::store::Privileged;
+
+const STALE: Duration = Duration::from_secs(120);
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// What to do where there is no file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    Create,
+    Fail,
+}
+
+/// Where an mbox is, and how to lock it.
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub(crate) dir: Dir,
+    pub(crate) name: String,
+    pub(crate) privileged: Option<Privileged>,
+    pub(crate) timeout: Duration,
+}
+
+/// An mbox locked for writing. The fields are given up in this order: dotlock, then the file with its fcntl lock.
+pub(crate) struct Locked {
+    _dotlock: Dotlock,
+    pub(crate) file: File,
+}
+
+struct Dotlock {
+    place: Place,
+    name: String,
+}
+
+impl Place {
+    /// Opens the file and takes both locks.
+    pub(crate) fn lock_to_write(&self, missing: Missing) -> Result<Locked, Error> {
+        let end = Instant::now() + self.timeout;
+        loop {
+            let file = self.open_to_write(missing)?;
+            match file.lock(Lock::Exclusive, Patience::Until(end)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(Error::Busy),
+                other => other?,
+            }
+            if let Some(dotlock) = self.dotlock()?
+                && self.is_still(&file)
+            {
+                return Ok(Locked { _dotlock: dotlock, file });
+            }
+            drop(file);
+            if Instant::now() >= end {
+                return Err(Error::Busy);
+            }
+            // The kernel wakes nobody when a dotlock goes.
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// Opens the file with a lock against writers; `None` when there is none.
+    pub(crate) fn lock_to_read(&self) -> Result<Option<File>, Error> {
+        let end = Instant::now() + self.timeout;
+        loop {
+            let file = match self.dir.open_file(&self.name, Access::Read) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+            match file.lock(Lock::Shared, Patience::Until(end)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(Error::Busy),
+                other => other?,
+            }
+            if self.is_still(&file) {
+                return Ok(Some(file));
+            }
+            if Instant::now() >= end {
+                return Err(Error::Busy);
+            }
+        }
+    }
+
+    fn open_to_write(&self, missing: Missing) -> Result<File, Error> {
+        let file = match self.dir.open_file(&self.name, Access::ReadWrite) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && missing == Missing::Create => self.create()?,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(Error::ReadOnly(format!("{}: {error}", self.name)));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let meta = file.meta()?;
+        if meta.kind != Kind::File || meta.links > 1 {
+            return Err(Error::Unsafe(format!("{} is not a plain file with one name", self.name)));
+        }
+        if meta.uid != nix::unistd::geteuid().as_raw() {
+            return Err(Error::Unsafe(format!("{} belongs to user {}", self.name, meta.uid)));
+        }
+        Ok(file)
+    }
+
+    fn create(&self) -> Result<File, Error> {
+        match self.with_privilege(|| self.dir.create(&self.name, 0o660).map(drop)) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (),
+            other => other.map_err(|error| self.refused(error))?,
+        }
+        self.dir.sync_shared()?;
+        Ok(self.dir.open_file(&self.name, Access::ReadWrite)?)
+    }
+
+    /// Makes the dotlock; `None` while somebody else has it.
+    fn dotlock(&self) -> Result<Option<Dotlock>, Error> {
+        let name = format!("{}.lock", self.name);
+        let made = self.with_privilege(|| {
+            let lock = self.dir.create(&name, 0o644)?;
+            // The pid is for people; a lock without it still locks.
+            let _ = lock.append(std::process::id().to_string().as_bytes());
+            Ok(())
+        });
+        match made {
+            Ok(()) => Ok(Some(Dotlock { place: self.clone(), name })),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.break_stale(&name);
+                Ok(None)
+            }
+            Err(error) => Err(self.refused(error)),
+        }
+    }
+
+    fn break_stale(&self, name: &str) {
+        let Ok(meta) = self.dir.stat(name) else { return };
+        if SystemTime::now().duration_since(meta.mtime).is_ok_and(|age| age > STALE) {
+            let _ = self.with_privilege(|| self.dir.unlink(name));
+        }
+    }
+
+    /// Does it as we are; where that is not allowed, with the group that may write the spool.
+    pub(crate) fn with_privilege(&self, mut action: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+        match (action(), &self.privileged) {
+            (Err(error), Some(privileged)) if error.kind() == io::ErrorKind::PermissionDenied => {
+                privileged(&mut action)
+            }
+            (result, _) => result,
+        }
+    }
+
+    fn refused(&self, error: io::Error) -> Error {
+        if error.kind() == io::ErrorKind::PermissionDenied {
+            let what = "no file can be made in its directory (is mail_privileged_group the group of the directory?)";
+            return Error::ReadOnly(format!("{}: {what}", self.name));
+        }
+        error.into()
+    }
+
+    fn is_still(&self, file: &File) -> bool {
+        match (self.dir.stat(&self.name), file.meta()) {
+            (Ok(named), Ok(open)) => {
+                named.kind == Kind::File && (named.inode, named.device) == (open.inode, open.device)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Drop for Dotlock {
+    fn drop(&mut self) {
+        let _ = self.place.with_privilege(|| self.place.dir.unlink(&self.name));
+    }
+}
