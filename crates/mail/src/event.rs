@@ -8,17 +8,22 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use core::fmt;
 
+pub mod smtpd;
+
 /// Something worth a line in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A complete line whose shape has no variant of its own yet.
     Line(String),
+    /// A line of the SMTP server.
+    Smtpd(smtpd::Smtpd),
 }
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Line(line) => f.write_str(&escaped(line)),
+            Self::Smtpd(event) => event.fmt(f),
         }
     }
 }

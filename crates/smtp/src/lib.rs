@@ -1,1 +1,18 @@
-//! SMTP: grammar, server and client machines.
+//! SMTP (RFC 5321) and its extensions: grammar, server machine, what is written on top of a message.
+//!
+//! No I/O, no clock, no log: [`server::Session`] is a [`wire::Machine`]; its [`server::Question`]s are all it wants from
+//! the world. The client machine will stand beside `server` and share `command`, `path` and `reply`.
+#![no_std]
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod command;
+pub mod headers;
+pub mod path;
+pub mod reply;
+pub mod server;
+pub mod trace;
+pub mod xtext;
+
+pub use reply::Reply;
