@@ -1,10 +1,12 @@
 //! What every daemon of ours is made of: the only pump between octets, machine and world; listening sockets, TLS,
 //! limits, supervision, signals and the log. It knows no protocol and reads no configuration.
 
+pub mod arguments;
 pub mod channel;
 pub mod limits;
 pub mod listen;
 pub mod log;
+pub mod login;
 pub mod pump;
 pub mod shutdown;
 pub mod stream;

@@ -59,14 +59,16 @@ struct Front {
     over: CancellationToken,
 }
 
+/// A password to be checked.
+struct Asked {
+    name: String,
+    password: Secret<Vec<u8>>,
+    rip: IpAddr,
+}
+
 /// Runs until told to stop. `reload` is called at SIGHUP; `None` keeps the policy. Belongs on a current-thread runtime
 /// (children end with the thread that started them).
-pub async fn run(
-    settings: Settings,
-    policy: Policy,
-    signals: &Signals,
-    mut reload: impl FnMut() -> Option<Policy>,
-) {
+pub async fn run(settings: Settings, policy: Policy, signals: &Signals, mut reload: impl FnMut() -> Option<Policy>) {
     let children = TaskTracker::new();
     let stop = signals.stop.clone();
     let keeper = Arc::new(Keeper {
@@ -144,7 +146,8 @@ impl Keeper {
         let (keeper, front) = (self.clone(), front.clone());
         match message {
             ToKeeper::LogIn { id, name, password, rip } => {
-                tokio::spawn(async move { keeper.log_in(&front, id, (name, password), rip).await });
+                let asked = Asked { name, password, rip };
+                tokio::spawn(async move { keeper.log_in(&front, id, asked).await });
             }
             ToKeeper::HandOver { id, session } => {
                 let admission = front.admissions().remove(&id);
@@ -154,9 +157,9 @@ impl Keeper {
         }
     }
 
-    async fn log_in(&self, front: &Front, id: u64, (name, password): (String, Secret<Vec<u8>>), rip: IpAddr) {
-        let outcome = match self.passwords.check(&name, password, rip).await {
-            Checked::Right(account) => self.admit(&account.name, rip),
+    async fn log_in(&self, front: &Front, id: u64, asked: Asked) {
+        let outcome = match self.passwords.check(&asked.name, asked.password, asked.rip).await {
+            Checked::Right(account) => self.admit(&account.name, asked.rip),
             Checked::Wrong => Err(Outcome::Refused),
             Checked::Unavailable => Err(Outcome::Unavailable),
         };
@@ -200,11 +203,7 @@ impl Keeper {
 
 impl Front {
     /// Sends what a new front needs.
-    async fn introduce(
-        &self,
-        certificate: &mut Certificate,
-        listeners: &[(TcpListener, Security)],
-    ) -> io::Result<()> {
+    async fn introduce(&self, certificate: &mut Certificate, listeners: &[(TcpListener, Security)]) -> io::Result<()> {
         self.renew(certificate).await?;
         for (listener, security) in listeners {
             self.send(&ToFront::Listen(*security), Some(listener)).await?;

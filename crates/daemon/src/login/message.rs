@@ -179,9 +179,7 @@ impl Message for ToFront {
     fn decode(message: &[u8]) -> Result<Self, Malformed> {
         let (kind, mut fields) = Reader::new(message)?;
         let decoded = match kind {
-            b'C' => {
-                Self::Certificate { chain: fields.bytes()?.to_vec(), key: Secret::new(fields.bytes()?.to_vec()) }
-            }
+            b'C' => Self::Certificate { chain: fields.bytes()?.to_vec(), key: Secret::new(fields.bytes()?.to_vec()) },
             b'B' => Self::Listen(security(&mut fields)?),
             b'A' => Self::Admission {
                 id: fields.u64()?,

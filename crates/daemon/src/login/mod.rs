@@ -27,6 +27,7 @@ mod failures;
 mod passwords;
 mod places;
 mod proxy;
+mod visit;
 mod workers;
 
 pub use message::{Outcome, Session};
