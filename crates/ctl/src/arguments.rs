@@ -1,0 +1,92 @@
+//! The command line of `facteur`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Facteur, a mail system: SMTP in, a queue, local delivery, POP3 and IMAP.
+#[derive(Debug, Parser)]
+#[command(name = "facteur", version = crate::version::short(), disable_help_subcommand = true, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// Configuration directory.
+    #[arg(short, long, value_name = "DIR", default_value = "/etc/facteur", global = true)]
+    pub(crate) config: PathBuf,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a whole mail system in one directory, on high ports, without being root; Ctrl-C stops it.
+    Try(TryOptions),
+    /// Look for mistakes in the configuration; says nothing when all is right.
+    Check,
+    /// What runs, on which ports, and what waits in the queue.
+    Status,
+    /// Start the mail system (where systemd does not).
+    Start,
+    /// Stop the mail system.
+    Stop,
+    /// Make the running mail system use the changed configuration; mistakes in it are shown and change nothing.
+    Reload,
+    /// Show or change settings.
+    #[command(subcommand)]
+    Config(ConfigAction),
+    /// The story of one message, from the log and the queue.
+    Trace {
+        /// Queue id, as in the log, or a Message-ID in <>.
+        id: String,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TryOptions {
+    /// Where everything is kept: settings, accounts, mail, log.
+    #[arg(long, default_value = "var/try")]
+    pub(crate) dir: PathBuf,
+    /// Added to each standard port: 2000 makes SMTP 2025, POP3 2110, IMAP 2143.
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u16).range(1000..=60000))]
+    pub(crate) port_base: u16,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigAction {
+    /// The value of one parameter, as the programs see it.
+    Get {
+        /// Such as home_mailbox.
+        name: String,
+    },
+    /// Change facteur.yaml; comments stay. Check first: a wrong value changes nothing.
+    Set {
+        /// Such as home_mailbox, or home_mailbox=Maildir/.
+        name: String,
+        /// Such as Maildir/; several words make a list.
+        #[arg(allow_hyphen_values = true)]
+        value: Vec<String>,
+    },
+    /// Take a parameter out of facteur.yaml, so that its default holds.
+    Unset {
+        /// Such as home_mailbox.
+        name: String,
+    },
+    /// All parameters and their values.
+    Show {
+        /// Only those that the files set, with file and line.
+        #[arg(short = 'n', long)]
+        non_default: bool,
+    },
+    /// The default of one parameter, or of all.
+    Default {
+        /// Such as home_mailbox.
+        name: Option<String>,
+    },
+    /// What one parameter is for.
+    Explain {
+        /// Such as home_mailbox.
+        name: String,
+    },
+    /// Print a commented facteur.yaml with all defaults.
+    Sample,
+    /// Print the manual page facteur.yaml(5).
+    Manual,
+}

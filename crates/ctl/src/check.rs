@@ -1,0 +1,130 @@
+//! `facteur check`: everything that would keep mail from flowing, one line each; nothing when all is right.
+//!
+//! Warnings (allowed, but surprising) go to standard error and do not change the exit status.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use config::Config;
+use nix::unistd::{Group, User, geteuid};
+
+use crate::{ports, processes};
+
+/// `facteur check`.
+pub(crate) fn run(dir: &Path) -> Result<ExitCode> {
+    let config = match Config::load(dir) {
+        Ok(config) => config,
+        Err(problems) => {
+            problems.iter().for_each(|problem| println!("{problem}"));
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    print_warnings(&config);
+    let findings = findings(&config);
+    findings.iter().for_each(|finding| println!("{finding}"));
+    Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+pub(crate) fn print_warnings(config: &Config) {
+    for warning in config.warnings() {
+        eprintln!("warning: {warning}");
+    }
+}
+
+fn findings(config: &Config) -> Vec<String> {
+    let checks: [fn(&Config) -> Vec<String>; 6] = [programs, files, keys, names, people, taken];
+    checks.iter().flat_map(|check| check(config)).collect()
+}
+
+/// With file and line where the value was set.
+fn about(config: &Config, name: &str, text: &str) -> String {
+    match config.source(name) {
+        Some(source) => format!("{source}: {name}: {text}"),
+        None => format!("{name}: {text}"),
+    }
+}
+
+fn programs(config: &Config) -> Vec<String> {
+    let dir = Path::new(config.text("daemon_directory"));
+    let missing = processes::wanted(config).into_iter().map(|name| dir.join(name)).filter(|path| !path.exists());
+    missing.map(|path| about(config, "daemon_directory", &format!("{} is missing", path.display()))).collect()
+}
+
+/// Files that are named must be readable (by root, who reads them: others may not be allowed to look).
+fn files(config: &Config) -> Vec<String> {
+    let single = ["accounts_file", "ssl_cert", "smtpd_tls_cert_file"].into_iter();
+    let named = single.filter_map(|name| config.path(name).map(|path| (name, path)));
+    let tables = config.list("alias_maps").into_iter().map(|path| ("alias_maps", path.into()));
+    let unreadable = named.chain(tables).filter_map(|(name, path): (&str, std::path::PathBuf)| {
+        let error = File::open(&path).err()?;
+        (error.kind() != std::io::ErrorKind::PermissionDenied || geteuid().is_root())
+            .then(|| about(config, name, &format!("{} cannot be read: {}", path.display(), reason(&error))))
+    });
+    let mut found: Vec<String> = unreadable.collect();
+    found.dedup();
+    found
+}
+
+fn keys(config: &Config) -> Vec<String> {
+    let pairs = [("ssl_cert", "ssl_key"), ("smtpd_tls_cert_file", "smtpd_tls_key_file")];
+    let lonely = pairs.into_iter().filter(|(cert, key)| config.text(cert).is_empty() != config.text(key).is_empty());
+    lonely.map(|(cert, key)| about(config, cert, &format!("{cert} and {key} must be given together"))).collect()
+}
+
+fn names(config: &Config) -> Vec<String> {
+    let mut found = Vec::new();
+    for name in config.list("inet_interfaces") {
+        if name == "all" || name == "loopback-only" {
+            continue;
+        }
+        let bare = name.trim_matches(['[', ']']);
+        if std::net::ToSocketAddrs::to_socket_addrs(&(bare, 0)).is_err() {
+            found.push(about(config, "inet_interfaces", &format!("{name} has no address on this machine")));
+        }
+    }
+    if config.list("mydestination").iter().any(|domain| Some(domain.as_str()) == relay_domain(config)) {
+        found.push(about(config, "relayhost", "names a domain that mydestination says is delivered here"));
+    }
+    found
+}
+
+/// The relay's domain, if it is a plain domain (one in brackets is a host and may well be near).
+fn relay_domain(config: &Config) -> Option<&str> {
+    let relay = config.text("relayhost").split(':').next()?;
+    (!relay.is_empty() && !relay.starts_with('[')).then_some(relay)
+}
+
+/// Users and groups the daemons become, when root starts them.
+fn people(config: &Config) -> Vec<String> {
+    if !geteuid().is_root() || !config.text("accounts_file").is_empty() {
+        return Vec::new();
+    }
+    let user = |name: &str| matches!(User::from_name(name), Ok(Some(_)));
+    let group = |name: &str| matches!(Group::from_name(name), Ok(Some(_)));
+    let users = ["mail_owner", "default_login_user"].into_iter().filter(|name| !user(config.text(name)));
+    let users = users.map(|name| about(config, name, &format!("there is no user {}", config.text(name))));
+    let groups = ["mail_privileged_group", "setgid_group"].into_iter().filter(|name| !group(config.text(name)));
+    let groups = groups.map(|name| about(config, name, &format!("there is no group {}", config.text(name))));
+    users.chain(groups).collect()
+}
+
+/// Ports that somebody else has, as long as we do not run ourselves.
+fn taken(config: &Config) -> Vec<String> {
+    if !processes::running(config.dir()).is_empty() {
+        return Vec::new();
+    }
+    let ports = ports::wanted(config).into_iter().filter(|port| ports::is_open(port.number));
+    let owner = |port: u16| ports::owner(port).unwrap_or_else(|| "another program".to_owned());
+    ports.map(|port| format!("port {} ({}) is in use by {}", port.number, port.service, owner(port.number))).collect()
+}
+
+fn reason(error: &std::io::Error) -> String {
+    error.to_string().split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+/// Is there something at this path that can be listed?
+pub(crate) fn is_readable_dir(path: &Path) -> bool {
+    fs::read_dir(path).is_ok()
+}
