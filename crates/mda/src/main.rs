@@ -52,7 +52,7 @@ fn prepare() -> anyhow::Result<Settings> {
 /// From here on nothing of root is left.
 fn become_owner(config: &Config, owner: &Owner) -> anyhow::Result<u32> {
     let group = privileges::find_group(config.text("mail_privileged_group"))?;
-    let user = privileges::User { name: owner.name.clone(), uid: owner.uid, gid: owner.gid };
+    let user = privileges::User { name: owner.identity.clone(), uid: owner.uid, gid: owner.gid };
     privileges::become_user(&user, Some(group)).with_context(|| format!("cannot become {}", owner.name))?;
     Ok(group)
 }
@@ -60,7 +60,7 @@ fn become_owner(config: &Config, owner: &Owner) -> anyhow::Result<u32> {
 fn arguments(mut words: impl Iterator<Item = String>) -> anyhow::Result<(PathBuf, Owner)> {
     let mut directory = PathBuf::from("/etc/facteur");
     let mut owner = Owner {
-        name: String::new(), uid: 0, gid: 0, home: PathBuf::from("/"), shell: PathBuf::from("/bin/sh"), wishes: Wishes::Obeyed,
+        name: String::new(), identity: String::new(), uid: 0, gid: 0, home: PathBuf::from("/"), shell: PathBuf::from("/bin/sh"), wishes: Wishes::Obeyed,
     };
     while let Some(word) = words.next() {
         if word == "--mailbox-only" {
@@ -71,6 +71,7 @@ fn arguments(mut words: impl Iterator<Item = String>) -> anyhow::Result<(PathBuf
         match word.as_str() {
             "-c" => directory = value.into(),
             "--user" => owner.name = value,
+            "--as" => owner.identity = value,
             "--uid" => owner.uid = value.parse().context("--uid")?,
             "--gid" => owner.gid = value.parse().context("--gid")?,
             "--home" => owner.home = value.into(),
@@ -79,5 +80,8 @@ fn arguments(mut words: impl Iterator<Item = String>) -> anyhow::Result<(PathBuf
         }
     }
     anyhow::ensure!(!owner.name.is_empty(), "--user is missing");
+    if owner.identity.is_empty() {
+        owner.identity.clone_from(&owner.name);
+    }
     Ok((directory, owner))
 }

@@ -64,7 +64,7 @@ fn forwarded(settings: &Settings, message: &Message, targets: &[Target]) -> Step
             Target::Command(command) => return Step::Command(command.clone()),
             Target::File(file) => return Step::File(file.clone()),
             Target::Mailbox(user) if *user == settings.owner.name => return mailbox(settings),
-            Target::Address(address) if is_owner(message, address) => return mailbox(settings),
+            Target::Address(address) if is_owner(settings, message, address) => return mailbox(settings),
             Target::Address(_) | Target::Include(_) | Target::Mailbox(_) => {}
         }
     }
@@ -84,7 +84,7 @@ fn forwarded(settings: &Settings, message: &Message, targets: &[Target]) -> Step
 fn recipient(settings: &Settings, message: &Message, target: &Target) -> Option<Address> {
     let name = &settings.owner.name;
     let local = match target {
-        Target::Address(address) if is_owner(message, address) => format!("\\{name}"),
+        Target::Address(address) if is_owner(settings, message, address) => format!("\\{name}"),
         Target::Address(address) => {
             let address = address.clone();
             return Some(match message.task.recipient.domain() {
@@ -100,10 +100,11 @@ fn recipient(settings: &Settings, message: &Message, target: &Target) -> Option<
 }
 
 /// The owner's own address: mail for it stays here instead of going round.
-fn is_owner(message: &Message, address: &Address) -> bool {
+fn is_owner(settings: &Settings, message: &Message, address: &Address) -> bool {
     let recipient = &message.task.recipient;
     let same_domain = address.domain().is_none() || address.domain() == recipient.domain();
-    same_domain && address.local().eq_ignore_ascii_case(recipient.local())
+    let name = address.local();
+    same_domain && (name.eq_ignore_ascii_case(recipient.local()) || name.eq_ignore_ascii_case(&settings.owner.name))
 }
 
 /// A command or file that became a recipient of its own is obeyed only while `.forward` still lists it.

@@ -13,6 +13,8 @@ use mailstore::store::Privileged;
 pub struct Owner {
     /// The login name.
     pub name: String,
+    /// The user whose groups are taken, where that is not the owner.
+    pub identity: String,
     /// The uid to become when started as root.
     pub uid: u32,
     /// The gid to become.

@@ -1,3 +1,8 @@
 //! Mail transport: master, smtpd, pickup, qmgr, local, sendmail, mailq.
 
+pub mod control;
+pub mod local;
+pub mod master;
+pub mod set_up;
+pub mod smtpd;
 pub mod spool;

@@ -1,4 +1,59 @@
-//! Local delivery: what an address of ours stands for, and the mailbox writer that becomes its owner.
+//! `local`: finds out what an address of ours stands for, and has the mailbox writer of its owner do the rest.
+//!
+//! Runs as: root (one-directory mode: the user that started it). May read: the configuration, alias files and what they
+//! include, the user data base; of a message not one octet. May write: nothing but its socket `QUEUE/private/local`.
+//! Speaks to: `qmgr` over that socket ([`handover::order`]), `mda` over a socket pair each ([`handover::task`]).
+//! Starts: `mda`, which becomes the recipient at once. Exits with 0 on SIGTERM, 1 when it cannot start.
+//!
+//! No delivery runs as uid 0: mail for root (or any account with uid 0) that no alias sends elsewhere is written as the
+//! user `mail` into the mbox of that name in `mail_spool_directory`, and no `.forward` or command of root's is obeyed.
 
 pub mod aliases;
+pub mod decide;
 pub mod expand;
+pub mod line;
+mod serve;
+mod writer;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use config::Config;
+use daemon::{arguments, limits, log};
+
+/// The program.
+pub fn main() -> ExitCode {
+    let dir = match arguments::read_dir_only("local") {
+        Ok(dir) => dir,
+        Err(status) => return status,
+    };
+    match start(&dir) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            log::fatal(problem);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(dir: &Path) -> Result<(), String> {
+    let config = Config::load(dir).map_err(|problems| problems.iter().map(|p| format!("{p}\n")).collect::<String>())?;
+    log::init("local", &crate::set_up::log(&config)).map_err(|e| e.to_string())?;
+    limits::raise_descriptors();
+    daemon::shutdown::end_with_parent();
+    let socket = bind(&config).map_err(|e| format!("{}/private/local: {e}", config.text("queue_directory")))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+    tokio::task::LocalSet::new().block_on(&runtime, serve::run(config, socket))
+}
+
+/// The socket that only `mail_owner` may connect to.
+fn bind(config: &Config) -> std::io::Result<std::os::fd::OwnedFd> {
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    let path = Path::new(config.text("queue_directory")).join("private/local");
+    let socket = handover::channel::listen(&path)?;
+    if privileges::is_root() {
+        let owner = privileges::find_user(config.text("mail_owner")).map_err(std::io::Error::other)?;
+        std::os::unix::fs::lchown(&path, Some(owner.uid), Some(owner.gid))?;
+    }
+    Ok(socket)
+}

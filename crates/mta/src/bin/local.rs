@@ -1,0 +1,5 @@
+//! Local delivery. See `mta::local`.
+
+fn main() -> std::process::ExitCode {
+    mta::local::main()
+}

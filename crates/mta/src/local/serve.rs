@@ -1,0 +1,212 @@
+//! The loop: orders from qmgr in, decisions, replies out, the line in the log for each.
+//!
+//! One thread. Replies that have gathered while a packet was being sent leave in the next one together.
+
+use std::cell::RefCell;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime};
+
+use config::Config;
+use daemon::Channel;
+use daemon::shutdown::Signals;
+use handover::packet::{Reader, Writer};
+use handover::{Order, Outcome, Reply, Task, channel};
+use mail::EnhancedStatus;
+use tokio::io::Interest;
+use tokio::net::UnixDatagram;
+use tokio::sync::mpsc;
+
+use super::decide::{Decider, Decision};
+use super::line::Line;
+use super::writer::{Job, Writers};
+
+/// A packet of replies is sent when it has grown to this.
+const FULL_PACKET: usize = channel::MAX_PACKET / 4;
+
+/// What all connections share.
+struct Local {
+    decider: RefCell<Decider>,
+    writers: RefCell<Rc<Writers>>,
+    soft_bounce: std::cell::Cell<bool>,
+}
+
+/// An order whose outcome is awaited, with what its line in the log needs.
+pub(super) struct Asked {
+    order: Order,
+    to: String,
+    began: Instant,
+    waited: Duration,
+    /// A list that comes in parts.
+    gathered: Vec<mail::Address>,
+    replies: mpsc::UnboundedSender<Reply>,
+    soft_bounce: bool,
+}
+
+/// Serves until SIGTERM.
+pub(super) async fn run(config: Config, socket: OwnedFd) -> Result<(), String> {
+    let signals = Signals::listen().map_err(|e| e.to_string())?;
+    // In truth a listening SEQPACKET socket: the runtime only watches it.
+    let listener = UnixDatagram::from_std(socket.into()).map_err(|e| e.to_string())?;
+    let dir = config.dir().to_owned();
+    let local = Rc::new(Local {
+        decider: RefCell::new(Decider::new(&config)),
+        writers: RefCell::new(Writers::new(&config)),
+        soft_bounce: config.flag("soft_bounce").into(),
+    });
+    loop {
+        tokio::select! {
+            () = signals.stop.cancelled() => return Ok(()),
+            () = signals.reload() => match Config::load(&dir) {
+                Ok(config) => local.renew(&config),
+                Err(_) => tracing::warn!("reload refused: the configuration has errors"),
+            },
+            ready = listener.readable() => {
+                let accept = || channel::accept(&listener);
+                match ready.and_then(|()| listener.try_io(Interest::READABLE, accept)) {
+                    Ok(connection) => drop(tokio::task::spawn_local(Rc::clone(&local).connection(connection))),
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                    Err(error) => {
+                        tracing::warn!("cannot accept a connection: {error}");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Local {
+    fn renew(&self, config: &Config) {
+        self.decider.replace(Decider::new(config));
+        // The old writers finish what they have and end.
+        self.writers.replace(Writers::new(config));
+        self.soft_bounce.set(config.flag("soft_bounce"));
+    }
+
+    async fn connection(self: Rc<Self>, socket: OwnedFd) {
+        let Ok(channel) = Channel::new(socket).map(Rc::new) else { return };
+        let (replies, waiting) = mpsc::unbounded_channel();
+        let sender = tokio::task::spawn_local(send_replies(Rc::clone(&channel), waiting));
+        let mut buffer = vec![0; channel::MAX_PACKET];
+        loop {
+            let (packet, mut descriptors) = match channel.receive(&mut buffer).await {
+                Ok(Some(received)) => received,
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::warn!("lost the connection to qmgr: {error}");
+                    break;
+                }
+            };
+            match (Order::read(&mut Reader::new(packet)), descriptors.pop()) {
+                (Ok(order), Some(file)) if descriptors.is_empty() => self.take(order, file, &replies),
+                _ => {
+                    tracing::warn!("qmgr sent what is no order; connection closed");
+                    break;
+                }
+            }
+        }
+        sender.abort();
+    }
+
+    fn take(&self, order: Order, file: OwnedFd, replies: &mpsc::UnboundedSender<Reply>) {
+        let decision = self.decider.borrow_mut().decide(&order);
+        let active = SystemTime::UNIX_EPOCH + Duration::from_micros(order.active);
+        let mut asked = Asked {
+            to: order.recipient.to_string(),
+            waited: SystemTime::now().duration_since(active).unwrap_or_default(),
+            began: Instant::now(),
+            gathered: Vec::new(),
+            replies: replies.clone(),
+            soft_bounce: self.soft_bounce.get(),
+            order,
+        };
+        match decision {
+            // What an alias stands for is no delivery: each part will have its own line.
+            Decision::Answer(Outcome::Expanded(list)) => asked.pass_on(Outcome::Expanded(list)),
+            Decision::Answer(outcome) => asked.finish(outcome),
+            Decision::Write(writing) => {
+                asked.to = writing.recipient.to_string();
+                let order = &asked.order;
+                let task = Task {
+                    number: 0,
+                    id: order.id,
+                    sender: order.sender.clone(),
+                    original: order.original.clone().unwrap_or_else(|| writing.recipient.clone()),
+                    recipient: writing.recipient,
+                    extension: writing.extension,
+                    offset: order.offset,
+                    length: order.length,
+                    what: writing.what,
+                };
+                let writers = Rc::clone(&self.writers.borrow());
+                writers.submit(writing.owner, Job { task, file, asked, tries: 0 });
+            }
+        }
+    }
+}
+
+impl Asked {
+    /// Takes what the writer said; true when that was the last word.
+    pub(super) fn heard(&mut self, outcome: Outcome) -> bool {
+        match outcome {
+            Outcome::Expanding(list) => {
+                self.gathered.extend(list);
+                false
+            }
+            Outcome::Expanded(list) => {
+                let mut all = std::mem::take(&mut self.gathered);
+                all.extend(list);
+                self.finish(Outcome::Expanded(all));
+                true
+            }
+            other => {
+                self.finish(other);
+                true
+            }
+        }
+    }
+
+    /// Logs and passes on.
+    pub(super) fn finish(&self, outcome: Outcome) {
+        let outcome = match outcome {
+            Outcome::Bounced(dsn, text) if self.soft_bounce => Outcome::Deferred(EnhancedStatus { class: 4, ..dsn }, text),
+            other => other,
+        };
+        let order = &self.order;
+        let before = Duration::from_micros(order.active.saturating_sub(order.arrival));
+        let line = Line {
+            id: order.id,
+            to: &self.to,
+            original: order.original.as_ref(),
+            relay: "local",
+            delays: [before, self.waited, Duration::ZERO, self.began.elapsed()],
+            outcome: &outcome,
+        };
+        tracing::info!("{line}");
+        self.pass_on(outcome);
+    }
+
+    fn pass_on(&self, outcome: Outcome) {
+        for reply in (Reply { number: self.order.number, outcome }).split() {
+            // When qmgr is gone nobody needs the reply: it asks again after its restart.
+            let _ = self.replies.send(reply);
+        }
+    }
+}
+
+async fn send_replies(channel: Rc<Channel>, mut waiting: mpsc::UnboundedReceiver<Reply>) {
+    let mut packet = Writer::default();
+    while let Some(reply) = waiting.recv().await {
+        packet.clear();
+        reply.write(&mut packet);
+        while packet.octets().len() < FULL_PACKET
+            && let Ok(more) = waiting.try_recv()
+        {
+            more.write(&mut packet);
+        }
+        if channel.send(packet.octets(), &[]).await.is_err() {
+            return;
+        }
+    }
+}

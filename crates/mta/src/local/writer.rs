@@ -1,0 +1,176 @@
+//! One warm `mda` for each owner: started when there is work, given many tasks at a time, let go when idle.
+//!
+//! When a writer dies its open tasks are given to a new one, once; a task that has seen two writers die is deferred.
+//! A writer is ended by closing its socket while it has nothing to do, so no task is ever lost in that moment.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::rc::Rc;
+use std::time::Duration;
+
+use config::Config;
+use daemon::Channel;
+use handover::packet::{Reader, Writer};
+use handover::{Outcome, Reply, Task, channel};
+use mail::EnhancedStatus;
+use tokio::process::{Child, Command};
+use tokio::sync::{Semaphore, mpsc};
+
+use super::decide::Owner;
+use super::serve::Asked;
+
+/// The most tasks one writer has at a time.
+const OPEN_TASKS: usize = 200;
+/// The most writers at a time.
+const MOST_WRITERS: usize = 200;
+/// How long a writer may have nothing to do, and how long when others wait for its place.
+const IDLE: Duration = Duration::from_secs(10);
+const IDLE_WHEN_FULL: Duration = Duration::from_millis(20);
+
+/// A task for a writer, with whom to tell.
+pub(super) struct Job {
+    pub(super) task: Task,
+    pub(super) file: OwnedFd,
+    pub(super) asked: Asked,
+    pub(super) tries: u8,
+}
+
+/// The writers there are.
+pub(super) struct Writers {
+    program: PathBuf,
+    config_dir: PathBuf,
+    running: RefCell<HashMap<Owner, mpsc::UnboundedSender<Job>>>,
+    places: Semaphore,
+    waiting: Cell<usize>,
+}
+
+impl Writers {
+    pub(super) fn new(config: &Config) -> Rc<Self> {
+        Rc::new(Self {
+            program: PathBuf::from(config.text("daemon_directory")).join("mda"),
+            config_dir: config.dir().to_owned(),
+            running: RefCell::default(),
+            places: Semaphore::new(MOST_WRITERS),
+            waiting: Cell::new(0),
+        })
+    }
+
+    /// Gives a task to the owner's writer.
+    pub(super) fn submit(self: &Rc<Self>, owner: Owner, job: Job) {
+        let mut running = self.running.borrow_mut();
+        let job = match running.get(&owner) {
+            Some(writer) => match writer.send(job) {
+                Ok(()) => return,
+                Err(back) => back.0,
+            },
+            None => job,
+        };
+        let (sender, jobs) = mpsc::unbounded_channel();
+        let _ = sender.send(job);
+        running.insert(owner.clone(), sender);
+        tokio::task::spawn_local(Rc::clone(self).keep(owner, jobs));
+    }
+
+    /// Runs one writer to its end; what it left goes to the next.
+    async fn keep(self: Rc<Self>, owner: Owner, mut jobs: mpsc::UnboundedReceiver<Job>) {
+        self.waiting.set(self.waiting.get() + 1);
+        let place = self.places.acquire().await;
+        self.waiting.set(self.waiting.get() - 1);
+        let mut open = HashMap::new();
+        match self.start(&owner) {
+            Ok((channel, mut child)) => {
+                if let Err(error) = self.feed(&channel, &mut jobs, &mut open).await {
+                    tracing::warn!("mda of {}: {error}", owner.name);
+                }
+                drop(channel);
+                tokio::task::spawn_local(async move {
+                    let _ = child.wait().await;
+                });
+            }
+            Err(error) => {
+                tracing::error!("cannot start {}: {error}", self.program.display());
+                let text = "the mailbox writer cannot be started".to_owned();
+                while let Ok(job) = jobs.try_recv() {
+                    job.asked.finish(Outcome::Deferred(EnhancedStatus::new(4, 3, 5), text.clone()));
+                }
+            }
+        }
+        drop(place);
+        self.running.borrow_mut().remove(&owner);
+        jobs.close();
+        for job in open.into_values() {
+            self.again(&owner, job);
+        }
+        while let Ok(job) = jobs.try_recv() {
+            self.submit(owner.clone(), job);
+        }
+    }
+
+    fn again(self: &Rc<Self>, owner: &Owner, mut job: Job) {
+        job.tries += 1;
+        if job.tries < 2 {
+            self.submit(owner.clone(), job);
+        } else {
+            let text = "the mailbox writer ended unexpectedly".to_owned();
+            job.asked.finish(Outcome::Deferred(EnhancedStatus::new(4, 3, 0), text));
+        }
+    }
+
+    fn start(&self, owner: &Owner) -> io::Result<(Channel, Child)> {
+        let (ours, theirs) = channel::pair()?;
+        let mut command = Command::new(&self.program);
+        command.arg("-c").arg(&self.config_dir).args(["--user", &owner.name, "--as", &owner.identity]);
+        command.args(["--uid", &owner.uid.to_string(), "--gid", &owner.gid.to_string()]);
+        command.arg("--home").arg(&owner.home).arg("--shell").arg(&owner.shell);
+        if owner.mailbox_only {
+            command.arg("--mailbox-only");
+        }
+        let child = command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).spawn()?;
+        Ok((Channel::new(ours)?, child))
+    }
+
+    /// Passes tasks in and replies out until the writer is idle, dies, or talks nonsense.
+    async fn feed(
+        &self, channel: &Channel, jobs: &mut mpsc::UnboundedReceiver<Job>, open: &mut HashMap<u64, Job>,
+    ) -> io::Result<()> {
+        let mut buffer = vec![0; channel::MAX_PACKET];
+        let mut number = 0;
+        let mut packet = Writer::default();
+        loop {
+            let idle = if self.waiting.get() > 0 { IDLE_WHEN_FULL } else { IDLE };
+            tokio::select! {
+                job = jobs.recv(), if open.len() < OPEN_TASKS => {
+                    let Some(mut job) = job else { return Ok(()) };
+                    number += 1;
+                    job.task.number = number;
+                    packet.clear();
+                    job.task.write(&mut packet);
+                    let job = open.entry(number).insert_entry(job);
+                    channel.send(packet.octets(), &[job.get().file.as_fd()]).await?;
+                }
+                received = channel.receive(&mut buffer) => match received? {
+                    Some((octets, _)) => take_replies(octets, open)?,
+                    None if open.is_empty() => return Ok(()),
+                    None => return Err(io::Error::other("ended in the middle of its work")),
+                },
+                () = tokio::time::sleep(idle), if open.is_empty() => return Ok(()),
+            }
+        }
+    }
+}
+
+fn take_replies(octets: &[u8], open: &mut HashMap<u64, Job>) -> io::Result<()> {
+    let mut reader = Reader::new(octets);
+    while !reader.is_empty() {
+        let Reply { number, outcome } = Reply::read(&mut reader).map_err(io::Error::other)?;
+        let job = open.get_mut(&number).ok_or_else(|| io::Error::other("an answer nobody asked for"))?;
+        if job.asked.heard(outcome) {
+            open.remove(&number);
+        }
+    }
+    Ok(())
+}
