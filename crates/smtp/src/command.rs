@@ -48,24 +48,31 @@ pub struct Rule {
 
 /// All commands.
 pub const RULES: [Rule; 15] = [
-    rule(Verb::Helo, "HELO", false, true, "Syntax: HELO hostname"),
-    rule(Verb::Ehlo, "EHLO", false, true, "Syntax: EHLO hostname"),
-    rule(Verb::StartTls, "STARTTLS", false, true, "Syntax: STARTTLS"),
-    rule(Verb::Auth, "AUTH", false, true, "Syntax: AUTH mechanism"),
-    rule(Verb::Mail, "MAIL", false, false, "Syntax: MAIL FROM:<address>"),
-    rule(Verb::Rcpt, "RCPT", false, false, "Syntax: RCPT TO:<address>"),
-    rule(Verb::Data, "DATA", false, false, "Syntax: DATA"),
-    rule(Verb::Bdat, "BDAT", false, false, "Syntax: BDAT count [LAST]"),
-    rule(Verb::Rset, "RSET", true, true, "Syntax: RSET"),
-    rule(Verb::Noop, "NOOP", true, true, "Syntax: NOOP"),
-    rule(Verb::Vrfy, "VRFY", true, false, "Syntax: VRFY address"),
-    rule(Verb::Etrn, "ETRN", true, false, "Syntax: ETRN domain"),
-    rule(Verb::Quit, "QUIT", false, true, "Syntax: QUIT"),
-    rule(Verb::Help, "HELP", true, true, "Syntax: HELP"),
-    rule(Verb::Expn, "EXPN", true, false, "Syntax: EXPN list"),
+    rule(Verb::Helo, "HELO", OPEN, "Syntax: HELO hostname"),
+    rule(Verb::Ehlo, "EHLO", OPEN, "Syntax: EHLO hostname"),
+    rule(Verb::StartTls, "STARTTLS", OPEN, "Syntax: STARTTLS"),
+    rule(Verb::Auth, "AUTH", OPEN, "Syntax: AUTH mechanism"),
+    rule(Verb::Mail, "MAIL", MAIL, "Syntax: MAIL FROM:<address>"),
+    rule(Verb::Rcpt, "RCPT", MAIL, "Syntax: RCPT TO:<address>"),
+    rule(Verb::Data, "DATA", MAIL, "Syntax: DATA"),
+    rule(Verb::Bdat, "BDAT", MAIL, "Syntax: BDAT count [LAST]"),
+    rule(Verb::Rset, "RSET", IDLE, "Syntax: RSET"),
+    rule(Verb::Noop, "NOOP", IDLE, "Syntax: NOOP"),
+    rule(Verb::Vrfy, "VRFY", PROBE, "Syntax: VRFY address"),
+    rule(Verb::Etrn, "ETRN", PROBE, "Syntax: ETRN domain"),
+    rule(Verb::Quit, "QUIT", OPEN, "Syntax: QUIT"),
+    rule(Verb::Help, "HELP", IDLE, "Syntax: HELP"),
+    rule(Verb::Expn, "EXPN", PROBE, "Syntax: EXPN list"),
 ];
 
-const fn rule(verb: Verb, name: &'static str, junk: bool, always: bool, syntax: &'static str) -> Rule {
+/// `(junk, always)` of a [`Rule`].
+type Kind = (bool, bool);
+const OPEN: Kind = (false, true);
+const MAIL: Kind = (false, false);
+const IDLE: Kind = (true, true);
+const PROBE: Kind = (true, false);
+
+const fn rule(verb: Verb, name: &'static str, (junk, always): Kind, syntax: &'static str) -> Rule {
     Rule { verb, name, junk, always, syntax }
 }
 

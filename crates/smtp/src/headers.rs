@@ -152,7 +152,7 @@ impl Head {
                 self.place = Place::Field;
             }
             (_, Some(_)) => match field_name(text) {
-                Some(name) if self.length <= MAX_BLOCK => self.field(name, text, line, out),
+                Some(name) if self.length <= MAX_BLOCK => self.field(name, line, out),
                 _ => {
                     self.complete(out);
                     out.push(b'\n');
@@ -169,23 +169,23 @@ impl Head {
         self.place = Place::Body;
     }
 
-    fn field(&mut self, name: &[u8], text: &[u8], line: &[u8], out: &mut Vec<u8>) {
+    fn field(&mut self, name: &[u8], line: &[u8], out: &mut Vec<u8>) {
         if DROPPED.iter().any(|dropped| name.eq_ignore_ascii_case(dropped)) {
             self.place = Place::Dropped;
             return;
         }
         self.place = Place::Field;
-        self.note(name, text);
+        self.note(name, line);
         out.extend_from_slice(line);
     }
 
-    fn note(&mut self, name: &[u8], text: &[u8]) {
+    fn note(&mut self, name: &[u8], line: &[u8]) {
         let lower = name.to_ascii_lowercase();
         self.seen.resent |= lower.starts_with(b"resent-");
         match lower.as_slice() {
             b"message-id" => {
                 self.seen.message_id = true;
-                let value = text.splitn(2, |octet| *octet == b':').nth(1).unwrap_or_default().trim_ascii();
+                let value = line.splitn(2, |octet| *octet == b':').nth(1).unwrap_or_default().trim_ascii();
                 self.message_id = Some(String::from_utf8_lossy(value).into_owned());
             }
             b"date" => self.seen.date = true,

@@ -5,7 +5,7 @@
 //! | prefix | meaning |
 //! |---|---|
 //! | `# ` or an empty line | a comment |
-//! | `@: name value` | a setting, before anything else; read by the test through [`Setup`]. `@: tls` starts under TLS |
+//! | `@: name value` | a setting, before anything else; read by the test through [`Setup`]. `@: tls` starts under TLS; `@: unsplit` keeps segments whole in every run |
 //! | `C: ` | the client sends this line, CR LF added |
 //! | `C\n: ` | the client sends this line with a bare LF |
 //! | `C\b: ` | the client sends raw octets: `\r \n \t \0 \xHH \\` are escapes, no line end is added, one segment |
@@ -129,6 +129,7 @@ pub fn run_text<M: Machine>(text: &str, protocol: Protocol<M>, split: Split) -> 
         _ => None,
     });
     let setup = Setup(settings.collect());
+    let split = if setup.has("unsplit") { Split::Lines } else { split };
     let mut run = Run::new((protocol.start)(&setup), protocol);
     run.give(Input::Start(if setup.has("tls") { Security::Tls } else { Security::Clear }));
     let mut previous_was_client = true;

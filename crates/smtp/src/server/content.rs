@@ -160,7 +160,10 @@ impl Session {
         let Wait::Body(body) = core::mem::replace(&mut self.wait, Wait::Command) else { return };
         self.tally.note(odd);
         if let Some(reply) = body.refused {
-            self.log_reject("END-OF-MESSAGE", None, &reply, effects);
+            // A chunk that no transaction wanted is a client's mistake, not a message refused.
+            if !matches!(reply.code, 503 | 554) {
+                self.log(self.reject("END-OF-MESSAGE", None, &reply), effects);
+            }
             return self.abandon(Afterwards::Say(reply), effects);
         }
         match (body.kind, self.mail.as_mut().and_then(|mail| mail.content.as_mut())) {
@@ -187,7 +190,7 @@ impl Session {
             (Answer::Accepted | Answer::Named(_), _) => confused(),
         };
         if reply.is_refusal() {
-            self.log_reject("END-OF-MESSAGE", None, &reply, effects);
+            self.log(self.reject("END-OF-MESSAGE", None, &reply), effects);
         }
         self.mail = None;
         self.say(reply, effects);

@@ -313,9 +313,9 @@ impl Session {
         effects.push(Effect::Log(Event::Smtpd(event)));
     }
 
-    /// A refusal by policy goes to the log.
-    fn log_reject(&self, command: &'static str, to: Option<mail::Address>, reply: &Reply, effects: &mut Effects) {
-        let reject = Reject {
+    /// The log line for a refusal by policy.
+    fn reject(&self, command: &'static str, to: Option<mail::Address>, reply: &Reply) -> Smtpd {
+        Smtpd::Reject(Reject {
             id: self.mail.as_ref().and_then(|mail| mail.id),
             command,
             client: self.client(),
@@ -324,8 +324,7 @@ impl Session {
             to,
             proto: self.peer.protocol(),
             helo: self.peer.name().map(ToString::to_string),
-        };
-        self.log(Smtpd::Reject(reject), effects);
+        })
     }
 }
 

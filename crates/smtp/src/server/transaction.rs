@@ -36,7 +36,7 @@ impl Session {
         let limit = self.settings.limits.message_size;
         if limit > 0 && parameters.size.is_some_and(|size| size > limit) {
             let reply = Reply::new(552, 3, 4, "Message size exceeds fixed limit");
-            self.log_reject("MAIL", None, &reply, effects);
+            self.log(self.reject("MAIL", None, &reply), effects);
             return Err(reply);
         }
         let envelope = Envelope {
@@ -90,7 +90,7 @@ impl Session {
     }
 
     fn reject_recipient(&mut self, recipient: Recipient, reply: Reply, effects: &mut Effects) {
-        self.log_reject("RCPT", Some(recipient.original.unwrap_or(recipient.address)), &reply, effects);
+        self.log(self.reject("RCPT", Some(recipient.original.unwrap_or(recipient.address)), &reply), effects);
         self.say(reply, effects);
     }
 
@@ -143,7 +143,7 @@ impl Session {
         match answer {
             Answer::Accepted => self.say(Reply::new(252, 0, 0, format!("{address}")), effects),
             Answer::Refused(reply) => {
-                self.log_reject("VRFY", Some(address.clone()), &reply, effects);
+                self.log(self.reject("VRFY", Some(address.clone()), &reply), effects);
                 self.say(reply, effects);
             }
             Answer::Unavailable => self.say(Reply::new(451, 3, 0, "Temporary lookup failure"), effects),
