@@ -1,0 +1,5 @@
+//! Starts and keeps the mail transport. See `mta::master`.
+
+fn main() -> std::process::ExitCode {
+    mta::master::main()
+}

@@ -1,0 +1,5 @@
+//! The SMTP server. See `mta::smtpd`.
+
+fn main() -> std::process::ExitCode {
+    mta::smtpd::main()
+}

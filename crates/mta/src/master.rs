@@ -1,0 +1,57 @@
+//! `master`: binds the SMTP ports, keeps `smtpd`, `pickup`, `qmgr` and `local` running, and checks passwords for smtpd.
+//!
+//! Runs as: root, or any user in one-directory mode. Reads: the configuration, the certificate and its key. Writes: the
+//! queue's directories (makes them), its pid file, the self-signed certificate. Speaks to: smtpd over a socket pair
+//! ([`crate::control`], `accounts::check`). Parses nothing from the net. Exits with: 0 after SIGTERM or SIGINT, 1 when it
+//! cannot start (one line on standard error and in the log says why), 2 for a wrong command line.
+//!
+//! SIGHUP reads the configuration again; a wrong one is one line in the log and everything stays as it was.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use config::Config;
+use daemon::{arguments, log, version};
+
+mod children;
+mod guard;
+mod layout;
+mod passwords;
+mod ports;
+
+use children::Plan;
+
+/// The program.
+pub fn main() -> ExitCode {
+    let dir = match arguments::read_dir_only("master") {
+        Ok(dir) => dir,
+        Err(status) => return status,
+    };
+    match start(&dir) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            log::fatal(problem);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(dir: &Path) -> Result<(), String> {
+    let config = Config::load(dir).map_err(|problems| lines(&problems))?;
+    layout::make_log_folder(&config);
+    log::init("master", &crate::set_up::log(&config)).map_err(|e| format!("maillog_file {}: {e}", config.text("maillog_file")))?;
+    let _ = daemon::limits::raise_descriptors();
+    layout::make(&config).map_err(|e| e.to_string())?;
+    let _only_one = guard::lock(&config)?;
+    let listeners = ports::bind(&config).map_err(|e| e.to_string())?;
+    // One thread: a child that ends with its parent ends with the thread that started it.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+    tracing::info!("daemon started -- version {}, configuration {}", version::short(), dir.display());
+    config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+    runtime.block_on(children::run(Plan { config, listeners }))
+}
+
+/// All problems, a line each.
+fn lines(problems: &[config::Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,194 @@
+//! The programs master keeps, in the order in which they start: `local` and `qmgr` before mail can come in. They end the
+//! other way round, so that nothing accepted waits longer than it must.
+
+use std::fs::File;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use config::Config;
+use daemon::shutdown::Signals;
+use daemon::supervise::{self, Orders};
+use daemon::{Channel, tls, version};
+use privileges::descriptors;
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+
+use super::passwords::Checker;
+use crate::control::{self, Service};
+
+/// What master starts with.
+pub(super) struct Plan {
+    pub(super) config: Config,
+    pub(super) listeners: Vec<(Service, TcpListener)>,
+}
+
+struct Kept {
+    orders: Orders,
+    task: JoinHandle<()>,
+}
+
+/// What smtpd gets each time it starts.
+struct Smtpd {
+    program: PathBuf,
+    dir: PathBuf,
+    listeners: Vec<(Service, TcpListener)>,
+    shared: Arc<Shared>,
+}
+
+/// What changes at a reload.
+struct Shared {
+    certificate: Mutex<Option<tls::Files>>,
+    checker: Checker,
+    /// The channel to the smtpd that runs now.
+    channel: Mutex<Weak<Channel>>,
+}
+
+/// Starts all programs, and runs until SIGTERM or SIGINT has ended them.
+///
+/// # Errors
+/// When it cannot begin.
+pub(super) async fn run(plan: Plan) -> Result<(), String> {
+    let signals = Signals::listen().map_err(|e| e.to_string())?;
+    let dir = plan.config.dir().to_owned();
+    let folder = PathBuf::from(plan.config.text("daemon_directory"));
+    let shared = Arc::new(Shared {
+        certificate: Mutex::new(certificate(&plan.config)),
+        checker: Checker::new(&plan.config),
+        channel: Mutex::default(),
+    });
+    let mut kept: Vec<Kept> = ["local", "qmgr", "pickup"].map(|name| keep_plain(&folder, name, &dir)).into();
+    let program = folder.join("smtpd");
+    kept.push(keep_smtpd(Smtpd { program, dir: dir.clone(), listeners: plan.listeners, shared: shared.clone() }));
+    serve(&signals, &dir, &kept, &shared).await;
+    tracing::info!("terminating on signal {}", signals.number());
+    while let Some(last) = kept.pop() {
+        last.orders.stop.cancel();
+        let _ = last.task.await;
+    }
+    Ok(())
+}
+
+async fn serve(signals: &Signals, dir: &Path, kept: &[Kept], shared: &Shared) {
+    let mut look = tokio::time::interval(LOOK_AT_CERTIFICATE);
+    let mut seen = shared.changed();
+    loop {
+        tokio::select! {
+            () = signals.stop.cancelled() => return,
+            () = signals.reload() => reload(dir, kept, shared).await,
+            _ = look.tick() => {
+                let now = shared.changed();
+                if now != seen {
+                    seen = now;
+                    shared.send_certificate().await;
+                }
+            }
+        }
+    }
+}
+
+/// Reads the configuration again and tells everybody to do so too; a wrong one changes nothing.
+async fn reload(dir: &Path, kept: &[Kept], shared: &Shared) {
+    let config = match Config::load(dir) {
+        Ok(config) => config,
+        Err(problems) => {
+            let more = if problems.len() > 1 { format!(" (and {} more)", problems.len() - 1) } else { String::new() };
+            let first = problems.first().map(ToString::to_string).unwrap_or_default();
+            tracing::error!("reload refused, keeping the old configuration: {first}{more}");
+            return;
+        }
+    };
+    tracing::info!("reload -- version {}, configuration {}", version::short(), dir.display());
+    config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+    *lock(&shared.certificate) = certificate(&config);
+    shared.checker.renew(&config);
+    kept.iter().for_each(|one| one.orders.reload.notify_one());
+    shared.send_certificate().await;
+}
+
+fn keep_plain(folder: &Path, name: &'static str, dir: &Path) -> Kept {
+    let (program, dir) = (folder.join(name), dir.to_owned());
+    let orders = Orders::default();
+    let told = orders.clone();
+    let task = tokio::task::spawn(async move {
+        supervise::keep(name, &told, || {
+            Command::new(&program).arg("-c").arg(&dir).stdin(std::process::Stdio::null()).spawn()
+        })
+        .await;
+    });
+    Kept { orders, task }
+}
+
+fn keep_smtpd(smtpd: Smtpd) -> Kept {
+    let orders = Orders::default();
+    let told = orders.clone();
+    let task = tokio::task::spawn(async move { supervise::keep("smtpd", &told, || smtpd.start()).await });
+    Kept { orders, task }
+}
+
+impl Smtpd {
+    fn start(&self) -> io::Result<Child> {
+        let (ours, theirs) = descriptors::pair()?;
+        let services: Vec<Service> = self.listeners.iter().map(|(service, _)| *service).collect();
+        let sockets: Vec<_> = self.listeners.iter().map(|(_, listener)| listener.as_fd()).collect();
+        descriptors::send(&ours, &control::listen(&services), &sockets)?;
+        if let Some((certificate, key)) = self.shared.open_certificate() {
+            descriptors::send(&ours, &control::certificate(), &[certificate.as_fd(), key.as_fd()])?;
+        }
+        let child = Command::new(&self.program).arg("-c").arg(&self.dir).stdin(theirs).spawn()?;
+        let channel = Arc::new(Channel::new(ours)?);
+        *lock(&self.shared.channel) = Arc::downgrade(&channel);
+        tokio::spawn(self.shared.checker.clone().serve(channel));
+        Ok(child)
+    }
+}
+
+impl Shared {
+    /// Both files, opened while we may.
+    fn open_certificate(&self) -> Option<(OwnedFd, OwnedFd)> {
+        let files = lock(&self.certificate).clone()?;
+        let open = |path: &Path| match File::open(path) {
+            Ok(file) => Some(OwnedFd::from(file)),
+            Err(e) => {
+                tracing::error!("no TLS: {}: {e}", path.display());
+                None
+            }
+        };
+        Some((open(&files.certificate)?, open(&files.key)?))
+    }
+
+    async fn send_certificate(&self) {
+        let channel = lock(&self.channel).upgrade();
+        let (Some(channel), Some((certificate, key))) = (channel, self.open_certificate()) else { return };
+        let _ = channel.send(&control::certificate(), &[certificate.as_fd(), key.as_fd()]).await;
+    }
+
+    /// When the certificate and the key changed last.
+    fn changed(&self) -> Option<[Option<std::time::SystemTime>; 2]> {
+        let files = lock(&self.certificate).clone()?;
+        Some([&files.certificate, &files.key].map(|path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok()))
+    }
+}
+
+/// The configured certificate, else the self-signed one; `None` when TLS is off or there is none to be had.
+fn certificate(config: &Config) -> Option<tls::Files> {
+    if config.text("smtpd_tls_security_level") == "none" {
+        return None;
+    }
+    if let Some(certificate) = config.path("smtpd_tls_cert_file") {
+        let key = config.path("smtpd_tls_key_file").unwrap_or_else(|| certificate.clone());
+        return Some(tls::Files { certificate, key });
+    }
+    let names = [config.text("myhostname").to_owned()];
+    let made = tls::ensure_certificate(config.text("data_directory").as_ref(), &names);
+    made.inspect_err(|e| tracing::error!("no TLS: {e}")).ok()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const LOOK_AT_CERTIFICATE: Duration = Duration::from_secs(60);

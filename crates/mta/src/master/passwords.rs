@@ -1,0 +1,120 @@
+//! Checks passwords on behalf of smtpd.
+//!
+//! A wrong one is answered late, ever later for an address that keeps failing; the waiting holds no thread.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use accounts::check::{MAX_MESSAGE, Outcome, Reply, Request};
+use accounts::{Accounts, packet};
+use config::Config;
+use daemon::Channel;
+use tokio::sync::Semaphore;
+
+use crate::set_up;
+
+/// Knows the accounts and who failed lately.
+#[derive(Clone)]
+pub(super) struct Checker {
+    settings: Arc<Mutex<Settings>>,
+    /// A check keeps a thread busy for up to two seconds.
+    threads: Arc<Semaphore>,
+    failures: Arc<Mutex<HashMap<String, (u32, Instant)>>>,
+}
+
+/// What a reload may change.
+#[derive(Clone)]
+struct Settings {
+    accounts: Arc<Accounts>,
+    delay: Duration,
+}
+
+impl Settings {
+    fn of(config: &Config) -> Self {
+        Self { accounts: Arc::new(set_up::accounts(config)), delay: config.time("auth_failure_delay") }
+    }
+}
+
+impl Checker {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            settings: Arc::new(Mutex::new(Settings::of(config))),
+            threads: Arc::new(Semaphore::new(AT_ONCE)),
+            failures: Arc::default(),
+        }
+    }
+
+    /// Uses this configuration from now on.
+    pub(super) fn renew(&self, config: &Config) {
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = Settings::of(config);
+    }
+
+    /// Answers what comes over the channel until the other side is gone.
+    pub(super) async fn serve(self, channel: Arc<Channel>) {
+        let mut buffer = vec![0; MAX_MESSAGE];
+        loop {
+            let request = match channel.receive(&mut buffer).await {
+                Ok(Some((message, _))) => Request::decode(message),
+                Ok(None) | Err(_) => return,
+            };
+            packet::wipe(&mut buffer);
+            match request {
+                Ok(request) => drop(tokio::spawn(self.clone().answer(request, channel.clone()))),
+                Err(_) => tracing::warn!("smtpd sent a malformed request"),
+            }
+        }
+    }
+
+    async fn answer(self, request: Request, channel: Arc<Channel>) {
+        let id = request.id;
+        let peer = request.peer.clone();
+        let outcome = self.check(request).await;
+        if outcome == Outcome::Wrong {
+            tokio::time::sleep(self.failed(peer)).await;
+        } else if outcome == Outcome::Right {
+            self.failures().remove(&peer);
+        }
+        let _ = channel.send(Reply { id, outcome }.encode().as_bytes(), &[]).await;
+    }
+
+    async fn check(&self, request: Request) -> Outcome {
+        let Ok(_permit) = self.threads.acquire().await else { return Outcome::Unavailable };
+        let accounts = self.settings().accounts;
+        let checked = tokio::task::spawn_blocking(move || {
+            let result = accounts.verify(&request.name, &request.password, &request.peer);
+            if let Err(e) = &result {
+                tracing::error!("{e}");
+            }
+            Outcome::from(&result)
+        });
+        checked.await.unwrap_or(Outcome::Unavailable)
+    }
+
+    /// How long this answer waits: the delay, doubled for each failure of that address in the last minutes.
+    fn failed(&self, peer: String) -> Duration {
+        let base = self.settings().delay;
+        let mut failures = self.failures();
+        failures.retain(|_, (_, last)| last.elapsed() < REMEMBERED);
+        if failures.len() >= MOST_REMEMBERED {
+            return base;
+        }
+        let (count, last) = failures.entry(peer).or_insert((0, Instant::now()));
+        let delay = base.saturating_mul(1 << (*count).min(3));
+        *count += 1;
+        *last = Instant::now();
+        delay
+    }
+
+    fn settings(&self) -> Settings {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn failures(&self) -> std::sync::MutexGuard<'_, HashMap<String, (u32, Instant)>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const AT_ONCE: usize = 8;
+const REMEMBERED: Duration = Duration::from_secs(300);
+const MOST_REMEMBERED: usize = 10_000;

@@ -1,0 +1,33 @@
+//! The listening sockets of `inet_interfaces`, `inet_protocols`, `smtpd_services` and `port_offset`.
+
+use std::net::{IpAddr, TcpListener};
+
+use config::Config;
+use daemon::listen::{self, Error};
+
+use crate::control::Service;
+
+/// Binds them all.
+///
+/// # Errors
+/// The first that cannot be had.
+pub(super) fn bind(config: &Config) -> Result<Vec<(Service, TcpListener)>, Error> {
+    let addresses = addresses(config)?;
+    let offset = u16::try_from(config.number("port_offset")).unwrap_or(u16::MAX);
+    let wanted = config.list("smtpd_services");
+    let mut bound = Vec::new();
+    for service in Service::ALL.into_iter().filter(|service| wanted.iter().any(|name| name == service.name())) {
+        let listeners = listen::bind_each(&addresses, service.port().saturating_add(offset))?;
+        bound.extend(listeners.into_iter().map(|listener| (service, listener)));
+    }
+    Ok(bound)
+}
+
+fn addresses(config: &Config) -> Result<Vec<IpAddr>, Error> {
+    let protocols = config.list("inet_protocols");
+    let speaks = |name: &str| protocols.iter().any(|one| one == "all" || one == name);
+    let (v4, v6) = (speaks("ipv4"), speaks("ipv6"));
+    let mut addresses = listen::interfaces(&config.list("inet_interfaces"))?;
+    addresses.retain(|address| if address.is_ipv4() { v4 } else { v6 });
+    Ok(addresses)
+}

@@ -1,0 +1,55 @@
+//! What every program of the mail transport makes of the configuration when it starts.
+
+use std::path::Path;
+
+use accounts::Accounts;
+use config::Config;
+use daemon::{log, shutdown};
+use privileges::{Error, Jail};
+
+/// Where the log goes.
+#[must_use]
+pub fn log(config: &Config) -> log::Settings {
+    log::Settings { name: config.text("syslog_name").into(), file: config.path("maillog_file") }
+}
+
+/// Who has mail here.
+#[must_use]
+pub fn accounts(config: &Config) -> Accounts {
+    config.path("accounts_file").map_or_else(Accounts::system, Accounts::file)
+}
+
+/// Becomes `mail_owner` if we are root, from then on ends with the parent, and enters the jail (where the kernel lacks
+/// something, a warning). Before threads start.
+///
+/// # Errors
+/// When the user does not exist or cannot be become: end at once.
+pub fn give_up_power(config: &Config, jail: &Jail<'_>) -> Result<(), Error> {
+    if privileges::is_root() {
+        privileges::become_user(&privileges::find_user(config.text("mail_owner"))?, None)?;
+    }
+    shutdown::end_with_parent();
+    privileges::jail(jail).iter().for_each(|lacking| tracing::warn!("jail: {lacking}"));
+    Ok(())
+}
+
+/// What the system's own look-ups (users, host names, time zone) read. Directories, as editors replace files.
+#[must_use]
+pub fn system_files() -> Vec<&'static Path> {
+    [
+        "/etc",
+        "/run/systemd",
+        "/run/resolvconf",
+        "/run/NetworkManager",
+        "/lib",
+        "/lib64",
+        "/usr/lib",
+        "/usr/share/zoneinfo",
+        "/dev/null",
+        "/dev/urandom",
+        "/proc/self",
+        "/sys/devices/system/cpu",
+    ]
+    .map(Path::new)
+    .into()
+}

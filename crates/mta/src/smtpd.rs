@@ -1,0 +1,172 @@
+//! `smtpd`: speaks SMTP with everybody, and enters complete messages in the spool. One process for all sessions.
+//!
+//! Runs as: `mail_owner`, jailed, started by master with its control socket as standard input. May read: the
+//! configuration, alias files, the list of users. May write: `incoming` in the queue. Speaks to: the net, master (passwords,
+//! certificate), qmgr (a wake-up that may be lost). Must not read mailboxes, passwords or other queue directories. Exits
+//! with: 0 when told to stop or when master is gone, 1 when it cannot start, 2 for a wrong command line.
+//!
+//! SIGHUP reads the configuration again, for sessions that begin afterwards; a wrong one is one line in the log.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use config::Config;
+use daemon::shutdown::Signals;
+use daemon::tls::Tls;
+use daemon::{Channel, arguments, limits, log};
+use durable::Dir;
+use privileges::{Exec, Jail, Network};
+
+use crate::control::{self, Order};
+use crate::set_up;
+use crate::spool::{Queue, Spool};
+
+mod door;
+mod entry;
+mod names;
+mod passwords;
+mod recipients;
+mod rules;
+mod server;
+mod world;
+
+use server::Server;
+
+/// The program.
+pub fn main() -> ExitCode {
+    let dir = match arguments::read_dir_only("smtpd") {
+        Ok(dir) => dir,
+        Err(status) => return status,
+    };
+    match start(&dir) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            log::fatal(problem);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(dir: &Path) -> Result<(), String> {
+    let config = Config::load(dir).map_err(|problems| problems.first().map(ToString::to_string).unwrap_or_default())?;
+    log::init("smtpd", &set_up::log(&config)).map_err(|e| format!("maillog_file: {e}"))?;
+    let descriptors = limits::raise_descriptors();
+    let control = privileges::descriptors::inherited().map_err(|e| e.to_string())?;
+    let queue = config.text("queue_directory").to_owned();
+    let spool = Dir::open(queue.as_ref()).and_then(|root| Spool::open(&root)).map_err(|e| format!("{queue}: {e}"))?;
+    give_up_power(&config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).max(2))
+        .max_blocking_threads(BLOCKING_THREADS)
+        .enable_all()
+        .build()
+        .map_err(|e| e.to_string())?;
+    let sessions = limits::sessions_for(descriptors, DESCRIPTORS_EACH);
+    runtime.block_on(run(control, Parts { config, spool, sessions }))
+}
+
+/// The jail: see the head of this file. Directories rather than files, since editors replace files.
+fn give_up_power(config: &Config) -> Result<(), String> {
+    let beside = |file: PathBuf| file.parent().map(Path::to_owned);
+    let mut readable: Vec<PathBuf> = vec![config.dir().to_owned()];
+    readable.extend(config.list("alias_maps").into_iter().filter_map(|file| beside(file.into())));
+    readable.extend(config.path("accounts_file").and_then(beside));
+    let mut read_only = set_up::system_files();
+    read_only.extend(readable.iter().map(PathBuf::as_path));
+    let queue = Path::new(config.text("queue_directory"));
+    let written = ["incoming", "free"].map(|name| queue.join(name));
+    let jail = Jail {
+        read_only: &read_only,
+        read_write: &written.each_ref().map(PathBuf::as_path),
+        exec: Exec::Never,
+        network: Network::Allow,
+    };
+    set_up::give_up_power(config, &jail).map_err(|e| e.to_string())
+}
+
+/// What the server is made of.
+struct Parts {
+    config: Config,
+    spool: Spool,
+    sessions: usize,
+}
+
+async fn run(control: OwnedFd, parts: Parts) -> Result<(), String> {
+    let signals = Signals::listen().map_err(|e| e.to_string())?;
+    let channel = Channel::new(control).map_err(|_| "smtpd is started by master".to_owned())?;
+    let dir = parts.config.dir().to_owned();
+    let server = Server::new(parts, signals.clone(), channel);
+    tokio::spawn(reload(server.clone(), signals.clone(), dir));
+    obey(&server).await?;
+    server.drain().await;
+    Ok(())
+}
+
+async fn reload(server: Arc<Server>, signals: Signals, dir: PathBuf) {
+    loop {
+        signals.reload().await;
+        match Config::load(&dir) {
+            Ok(config) => server.renew(&config),
+            Err(problems) => {
+                let first = problems.first().map(ToString::to_string).unwrap_or_default();
+                tracing::error!("reload refused, keeping the old configuration: {first}");
+            }
+        }
+    }
+}
+
+/// Does what master says until it is gone or we are told to stop.
+async fn obey(server: &Arc<Server>) -> Result<(), String> {
+    let mut buffer = vec![0; accounts::check::MAX_MESSAGE];
+    let stop = &server.signals.stop;
+    loop {
+        let received = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            received = server.passwords.channel().receive(&mut buffer) => received,
+        };
+        let (message, descriptors) = match received {
+            Ok(Some(received)) => received,
+            Ok(None) => {
+                stop.cancel();
+                return Ok(());
+            }
+            Err(e) => return Err(format!("no master at the other end of standard input: {e}")),
+        };
+        match control::read(message, descriptors) {
+            Some(Order::Listen(listeners)) => listeners.into_iter().for_each(|it| door::open(server, it)),
+            Some(Order::Certificate(certificate, key)) => use_certificate(server, certificate, key),
+            Some(Order::Other) => server.passwords.reply(message),
+            None => tracing::warn!("master sent a malformed message"),
+        }
+    }
+}
+
+/// Certificate and key may be one and the same file; each has its own descriptor.
+fn use_certificate(server: &Server, certificate: OwnedFd, key: OwnedFd) {
+    let read = |fd: OwnedFd| {
+        use std::os::unix::fs::FileExt;
+        let (file, mut text) = (std::fs::File::from(fd), vec![0; LONGEST_PEM]);
+        file.read_at(&mut text, 0).map(|length| { text.truncate(length); text }).map_err(|e| e.to_string())
+    };
+    let made = read(certificate).and_then(|certificate| {
+        let key = read(key)?;
+        match server.tls() {
+            Some(tls) => tls.replace(&certificate, &key).map(|()| tls),
+            None => Tls::from_pem(&certificate, &key),
+        }
+        .map_err(|e| e.to_string())
+    });
+    match made {
+        Ok(tls) => server.set_tls(tls),
+        Err(e) => tracing::error!("{e}; TLS stays as it was"),
+    }
+}
+
+/// Where complete messages are.
+pub(crate) const ARRIVALS: Queue = Queue::Incoming;
+const BLOCKING_THREADS: usize = 256;
+/// The connection and, while a message comes in, its file; the rest of the process needs few.
+const DESCRIPTORS_EACH: usize = 2;
+const LONGEST_PEM: usize = 256 * 1024;

@@ -1,0 +1,147 @@
+//! Lets clients in: finds each a place among the others, a name, and a session.
+
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::Stream;
+use daemon::limits::{Full, Pass};
+use daemon::listen::{self, Accepted};
+use daemon::pump::{self, Options, Why};
+use smtp::server::{Client, Session};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::rules::Visit;
+use super::server::{Configured, Server};
+use super::world;
+use crate::control::Service;
+
+/// Serves a listening socket until we stop.
+pub(super) fn open(server: &Arc<Server>, (service, descriptor): (Service, OwnedFd)) {
+    let server = server.clone();
+    tokio::spawn(async move {
+        let mut acceptor = match listen::adopt(descriptor) {
+            Ok(acceptor) => acceptor,
+            Err(e) => return tracing::error!("cannot listen for {}: {e}", service.name()),
+        };
+        loop {
+            let accepted = tokio::select! {
+                () = server.signals.stop.cancelled() => return,
+                accepted = acceptor.accept() => accepted,
+            };
+            match accepted {
+                Ok(Accepted::Client(stream, peer)) => admit(&server, service, (stream, peer)),
+                Ok(Accepted::LastDescriptor(stream)) => {
+                    tracing::warn!("out of descriptors: a client was sent away");
+                    send_away(&server, stream, "Error: too many connections");
+                }
+                Err(e) => return tracing::error!("cannot listen for {}: {e}", service.name()),
+            }
+        }
+    });
+}
+
+fn admit(server: &Arc<Server>, service: Service, (stream, peer): (TcpStream, SocketAddr)) {
+    let address = peer.ip().to_canonical();
+    let configured = server.configured();
+    let trusted = configured.rules.trusts(address);
+    let place = if trusted { server.sessions.enter_trusted(address) } else { server.sessions.enter(address) };
+    match place {
+        Ok(pass) => {
+            let guest = Guest { service, stream, address, trusted, pass };
+            drop(server.tasks.spawn(serve(server.clone(), configured, guest)));
+        }
+        Err(Full::Peer) => {
+            tracing::warn!("too many connections from [{address}] for service {}", service.name());
+            send_away(server, stream, &format!("Error: too many connections from {address}"));
+        }
+        Err(Full::All) => {
+            tracing::warn!("too many connections: [{address}] was sent away");
+            send_away(server, stream, "Error: too many connections");
+        }
+    }
+}
+
+/// Says 421 without waiting for anything: a new socket has room for it.
+fn send_away(server: &Server, stream: TcpStream, text: &str) {
+    let reply = format!("421 4.7.0 {} {text}\r\n", server.configured().rules.hostname);
+    let _ = stream.try_write(reply.as_bytes());
+}
+
+/// A client with a place.
+struct Guest {
+    service: Service,
+    stream: TcpStream,
+    address: IpAddr,
+    trusted: bool,
+    pass: Pass,
+}
+
+async fn serve(server: Arc<Server>, configured: Arc<Configured>, guest: Guest) {
+    let Guest { service, stream, address, trusted, pass } = guest;
+    let _ = stream.set_nodelay(true);
+    let tls = server.tls();
+    let client = Client { name: server.names.of(address).await, address: address.to_string() };
+    let early_talker = !trusted && service != Service::Smtps && has_spoken(&stream);
+    let mut stream = Stream::Clear(stream);
+    if service == Service::Smtps {
+        let Some(secured) = secure(stream, tls.as_ref(), &client).await else { return };
+        stream = secured;
+    }
+    let visit = Visit { trusted, early_talker, tls_loaded: tls.is_some() };
+    let mut session = Session::new(configured.rules.settings(service, client.clone(), &visit));
+    let mut world = world::Session {
+        server: server.clone(),
+        configured: configured.clone(),
+        peer: client.address.clone(),
+        entry: None,
+    };
+    let options = Options {
+        read_timeout: configured.rules.timeout,
+        tls: tls.as_ref(),
+        stop: server.signals.stop.clone(),
+        pass: Some(&pass),
+        ..Options::default()
+    };
+    let ended = pump::serve(stream, &mut session, &mut world, options).await;
+    match ended.why {
+        Why::TlsFailed(e) => tracing::info!("SSL_accept error from {client}: {e}"),
+        Why::PlaintextBeforeTls => tracing::warn!("improper command pipelining after STARTTLS from {client}"),
+        Why::Closed | Why::Detached | Why::PeerGone | Why::SendTimedOut | Why::Deadline => {}
+    }
+}
+
+/// TLS from the first octet (RFC 8314).
+async fn secure(
+    stream: Stream<TcpStream>,
+    tls: Option<&daemon::tls::Tls>,
+    client: &Client,
+) -> Option<Stream<TcpStream>> {
+    let Some(tls) = tls else {
+        tracing::warn!("no certificate: {client} was sent away");
+        return None;
+    };
+    match timeout(HANDSHAKE, stream.secure(tls)).await {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(e)) => {
+            tracing::info!("SSL_accept error from {client}: {e}");
+            None
+        }
+        Err(_) => {
+            tracing::info!("SSL_accept error from {client}: timeout");
+            None
+        }
+    }
+}
+
+/// Whether the client has sent something before our greeting, which real clients do not.
+fn has_spoken(stream: &TcpStream) -> bool {
+    use std::os::fd::AsFd;
+    let mut octet = [0_u8; 1];
+    let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
+    rustix::net::recv(stream.as_fd(), &mut octet, flags).is_ok_and(|(count, _)| count > 0)
+}
+
+const HANDSHAKE: Duration = Duration::from_secs(60);

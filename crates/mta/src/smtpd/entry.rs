@@ -1,0 +1,125 @@
+//! A message on its way into the spool: the Received field in front, the header looked at and completed, the rest as it comes.
+
+use std::io;
+
+use mail::{Address, Body};
+use smtp::Reply;
+use smtp::headers::{Completion, Head};
+use smtp::server::Transaction;
+
+use super::rules::Rules;
+use super::server::Server;
+use crate::spool::{Incoming, Origin};
+
+/// An open message.
+pub(super) struct Entry {
+    incoming: Incoming,
+    /// `None` for BODY=BINARYMIME, whose octets are nobody's business.
+    head: Option<Head>,
+    out: Vec<u8>,
+    /// Octets written since the disk was last touched, at most.
+    held: usize,
+}
+
+impl Entry {
+    /// Begins the message in memory.
+    pub(super) fn begin(server: &Server, rules: &Rules, transaction: &Transaction) -> io::Result<Self> {
+        let (now, zone) = server.now();
+        let date = now.rfc5322_with_zone(&zone);
+        let origin = Origin::Network {
+            client: transaction.client.to_string(),
+            helo: transaction.received.helo.clone(),
+            protocol: transaction.received.protocol.into(),
+            user: transaction.user.clone(),
+        };
+        let binary = transaction.envelope.body == Body::BinaryMime;
+        let completion = transaction.complete_headers.then(|| Completion {
+            message_id: message_id(&now, transaction, rules),
+            from: from(transaction.envelope.reverse_path.as_ref(), rules),
+            date: date.clone(),
+        });
+        let mut received = transaction.received.field(&date);
+        if binary {
+            received = received.replace('\n', "\r\n");
+        }
+        let incoming = server.spool.enter_as(transaction.id, &transaction.envelope, &origin);
+        let mut entry = Self { incoming, head: (!binary).then(|| Head::new(completion)), out: Vec::new(), held: 0 };
+        entry.incoming.write(received.as_bytes())?;
+        Ok(entry)
+    }
+
+    /// Whether taking this many octets more may touch the disk.
+    pub(super) const fn may_block(&self, more: usize) -> bool {
+        self.held + more >= IN_MEMORY
+    }
+
+    /// Takes octets of the message. May touch the disk.
+    pub(super) fn write(&mut self, octets: &[u8]) -> io::Result<()> {
+        self.held = if self.may_block(octets.len()) { 0 } else { self.held + octets.len() };
+        let Some(head) = &mut self.head else { return self.incoming.write(octets) };
+        self.out.clear();
+        head.push(octets, &mut self.out);
+        self.incoming.write(&self.out)
+    }
+
+    /// The message is complete: its message id, for the log; or why it is not taken.
+    pub(super) fn end(&mut self, rules: &Rules) -> Result<String, Refused> {
+        let Some(head) = &mut self.head else { return Ok(String::new()) };
+        self.out.clear();
+        head.end(&mut self.out);
+        if head.hops() > rules.hop_limit {
+            return Err(Refused::Loop);
+        }
+        let id = head.message_id().unwrap_or_default().to_owned();
+        self.incoming.write(&self.out).map_err(Refused::Disk)?;
+        Ok(id)
+    }
+
+    /// Makes it durable. Blocks for the disk.
+    pub(super) fn commit(self) -> io::Result<mail::QueueId> {
+        self.incoming.commit()
+    }
+}
+
+/// Why a complete message is not taken.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// It has passed too many servers.
+    Loop,
+    /// The disk failed.
+    Disk(io::Error),
+}
+
+impl Refused {
+    /// What the client is told.
+    pub(super) fn reply(&self) -> Reply {
+        match self {
+            Self::Loop => Reply::new(554, 4, 6, "Error: too many hops"),
+            Self::Disk(e) => disk_reply(e),
+        }
+    }
+}
+
+/// What the client is told when the disk failed. The log gets the reason.
+pub(super) fn disk_reply(error: &io::Error) -> Reply {
+    tracing::warn!("queue file write error: {error}");
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Reply::no_space(),
+        _ => Reply::write_error(),
+    }
+}
+
+/// `<20261120161150.DFBFFD4935@vm>`: the time is UTC.
+fn message_id(now: &mail::date::Moment, transaction: &Transaction, rules: &Rules) -> String {
+    let (day, second) = now.at_offset(0).local();
+    let (hour, minute) = (second / 3600, second / 60 % 60);
+    let date = format!("{:04}{:02}{:02}{hour:02}{minute:02}{:02}", day.year, day.month, day.day, second % 60);
+    format!("<{date}.{}@{}>", transaction.id, rules.hostname)
+}
+
+fn from(sender: Option<&Address>, rules: &Rules) -> String {
+    sender.map_or_else(|| format!("MAILER-DAEMON@{}", rules.origin), ToString::to_string)
+}
+
+/// Below this nothing has gone to the disk yet; half of what the spool keeps in memory, as headers may be added.
+const IN_MEMORY: usize = 64 * 1024;

@@ -1,0 +1,142 @@
+//! What the configuration says, resolved once for all sessions that begin under it.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use config::{Config, Networks};
+use mail::Domain;
+use smtp::server::{Auth, Client, Limits, Policy, Settings};
+
+use crate::control::Service;
+
+/// The rules of a session.
+pub(super) struct Rules {
+    pub(super) hostname: String,
+    banner: String,
+    pub(super) origin: Domain,
+    pub(super) my_networks: Networks,
+    destinations: HashSet<String>,
+    relay_domains: HashSet<String>,
+    tls: bool,
+    auth: Auth,
+    vrfy: bool,
+    limits: Limits,
+    pub(super) timeout: Duration,
+    pub(super) delimiter: String,
+    /// `luser_relay` takes whom nobody knows.
+    pub(super) everybody_exists: bool,
+    pub(super) hop_limit: usize,
+    /// Octets the disk must have left.
+    pub(super) least_space: u64,
+    pub(super) per_client: usize,
+    pub(super) soft_bounce: bool,
+}
+
+impl Rules {
+    pub(super) fn of(config: &Config) -> Self {
+        let hostname = config.text("myhostname").to_owned();
+        let banner = config.text("smtpd_banner");
+        let banner = banner.strip_prefix(&hostname).unwrap_or(banner).trim_start().to_owned();
+        let origin = Domain::parse(config.text("myorigin"))
+            .or_else(|_| Domain::parse(&hostname))
+            .or_else(|_| Domain::parse("localhost"))
+            .expect("localhost is a domain");
+        let size = config.bytes("message_size_limit");
+        Self {
+            hostname,
+            banner,
+            origin,
+            my_networks: config.networks("mynetworks"),
+            destinations: domains(config, "mydestination"),
+            relay_domains: domains(config, "relay_domains"),
+            tls: config.text("smtpd_tls_security_level") != "none",
+            auth: auth(config),
+            vrfy: !config.flag("disable_vrfy_command"),
+            limits: limits(config),
+            timeout: config.time("smtpd_timeout"),
+            delimiter: config.text("recipient_delimiter").to_owned(),
+            everybody_exists: !config.text("luser_relay").is_empty(),
+            hop_limit: count(config, "hopcount_limit"),
+            least_space: config.bytes("queue_minfree").max(size.saturating_add(size / 2)),
+            per_client: count(config, "smtpd_client_connection_count_limit"),
+            soft_bounce: config.flag("soft_bounce"),
+        }
+    }
+
+    /// What the session machine is told.
+    pub(super) fn settings(&self, service: Service, client: Client, visit: &Visit) -> Settings {
+        let policy = Policy {
+            in_my_networks: visit.trusted,
+            submission: service != Service::Smtp,
+            tls_available: self.tls && visit.tls_loaded,
+            auth: self.auth,
+            vrfy: self.vrfy,
+            early_talker: visit.early_talker,
+        };
+        Settings {
+            hostname: self.hostname.clone(),
+            banner: self.banner.clone(),
+            origin: self.origin.clone(),
+            client,
+            policy,
+            limits: self.limits,
+        }
+    }
+
+    /// Whether mail for this domain is delivered here.
+    pub(super) fn is_ours(&self, domain: &Domain) -> bool {
+        self.destinations.contains(domain.as_str())
+    }
+
+    /// Whether mail for this domain, or one above it, may pass through from anybody.
+    pub(super) fn is_relayed(&self, domain: &Domain) -> bool {
+        let name = domain.as_str();
+        let above = name.match_indices('.').map(|(at, _)| &name[at + 1..]);
+        std::iter::once(name).chain(above).any(|name| self.relay_domains.contains(name))
+    }
+
+    pub(super) fn trusts(&self, address: IpAddr) -> bool {
+        self.my_networks.contains(address)
+    }
+}
+
+/// What is known of a client before it says anything.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Visit {
+    pub(super) trusted: bool,
+    pub(super) early_talker: bool,
+    pub(super) tls_loaded: bool,
+}
+
+fn domains(config: &Config, name: &str) -> HashSet<String> {
+    config
+        .list(name)
+        .iter()
+        .filter_map(|text| Domain::parse(text).ok())
+        .map(|domain| domain.as_str().to_owned())
+        .collect()
+}
+
+fn auth(config: &Config) -> Auth {
+    match (config.flag("smtpd_sasl_auth_enable"), config.flag("smtpd_tls_auth_only")) {
+        (false, _) => Auth::Off,
+        (true, true) => Auth::UnderTls,
+        (true, false) => Auth::Always,
+    }
+}
+
+fn limits(config: &Config) -> Limits {
+    let number = |name: &str| u32::try_from(config.number(name)).unwrap_or(u32::MAX);
+    Limits {
+        message_size: config.bytes("message_size_limit"),
+        recipients: count(config, "smtpd_recipient_limit"),
+        hard_errors: number("smtpd_hard_error_limit"),
+        junk_commands: number("smtpd_junk_command_limit"),
+        line_length: usize::try_from(config.bytes("line_length_limit")).unwrap_or(usize::MAX),
+    }
+}
+
+fn count(config: &Config, name: &str) -> usize {
+    usize::try_from(config.number(name)).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,112 @@
+//! What all sessions of the process share.
+
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use config::Config;
+use daemon::Channel;
+use daemon::limits::Sessions;
+use daemon::shutdown::Signals;
+use daemon::tls::Tls;
+use jiff::tz::TimeZone;
+use mail::QueueId;
+use mail::date::Moment;
+use tokio_util::task::TaskTracker;
+
+use super::Parts;
+use super::names::Names;
+use super::passwords::Passwords;
+use super::recipients::Recipients;
+use super::rules::Rules;
+use crate::spool::Spool;
+
+/// Shared by all sessions.
+pub(super) struct Server {
+    configured: RwLock<Arc<Configured>>,
+    tls: RwLock<Option<Tls>>,
+    pub(super) spool: Spool,
+    pub(super) names: Names,
+    pub(super) passwords: Passwords,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) signals: Signals,
+    pub(super) tasks: TaskTracker,
+    wake: Option<UnixDatagram>,
+    qmgr: PathBuf,
+    zone: TimeZone,
+}
+
+/// What a reload replaces.
+pub(super) struct Configured {
+    pub(super) rules: Rules,
+    pub(super) recipients: Recipients,
+}
+
+impl Configured {
+    fn of(config: &Config) -> Arc<Self> {
+        Arc::new(Self { rules: Rules::of(config), recipients: Recipients::of(config) })
+    }
+}
+
+impl Server {
+    pub(super) fn new(parts: Parts, signals: Signals, channel: Channel) -> Arc<Self> {
+        let most = usize::try_from(parts.config.number("default_process_limit")).unwrap_or(usize::MAX);
+        let rules = Configured::of(&parts.config);
+        let wake = UnixDatagram::unbound().and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
+        Arc::new(Self {
+            sessions: Sessions::new(most.min(parts.sessions), rules.rules.per_client),
+            configured: RwLock::new(rules),
+            tls: RwLock::new(None),
+            spool: parts.spool,
+            names: Names::default(),
+            passwords: Passwords::new(channel),
+            signals,
+            tasks: TaskTracker::new(),
+            wake: wake.ok(),
+            qmgr: PathBuf::from(parts.config.text("queue_directory")).join("public/qmgr"),
+            zone: TimeZone::system(),
+        })
+    }
+
+    /// For a session that begins now.
+    pub(super) fn configured(&self) -> Arc<Configured> {
+        self.configured.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn renew(&self, config: &Config) {
+        *self.configured.write().unwrap_or_else(PoisonError::into_inner) = Configured::of(config);
+    }
+
+    pub(super) fn tls(&self) -> Option<Tls> {
+        self.tls.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_tls(&self, tls: Tls) {
+        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = Some(tls);
+    }
+
+    /// Tells qmgr of a new message. It looks at its directory anyway: a lost word costs only time.
+    pub(super) fn wake_qmgr(&self, id: QueueId) {
+        if let Some(socket) = &self.wake {
+            let _ = socket.send_to(id.name().as_bytes(), &self.qmgr);
+        }
+    }
+
+    /// Now, on the wall clock: the moment, and the name of the time zone.
+    pub(super) fn now(&self) -> (Moment, String) {
+        let now = jiff::Timestamp::now().to_zoned(self.zone.clone());
+        let offset = i16::try_from(now.offset().seconds() / 60).unwrap_or(0);
+        (Moment { seconds: now.timestamp().as_second(), offset }, now.strftime("%Z").to_string())
+    }
+
+    /// Waits for the sessions to end, but not for ever.
+    pub(super) async fn drain(&self) {
+        self.tasks.close();
+        if tokio::time::timeout(LAST_WORDS, self.tasks.wait()).await.is_err() {
+            tracing::warn!("{} sessions did not end in time", self.tasks.len());
+        }
+    }
+}
+
+const LAST_WORDS: Duration = Duration::from_secs(5);

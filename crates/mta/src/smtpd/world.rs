@@ -1,0 +1,168 @@
+//! The answers to the session's questions.
+
+use std::sync::Arc;
+
+use accounts::check::Outcome;
+use bytes::Bytes;
+use daemon::World;
+use mail::{Address, Recipient};
+use sasl::Credentials;
+use smtp::Reply;
+use smtp::server::{Answer, Question, Transaction};
+
+use super::entry::{self, Entry, Refused};
+use super::recipients::Trouble;
+use super::rules::Rules;
+use super::server::{Configured, Server};
+
+/// The world as one session sees it.
+pub(super) struct Session {
+    pub(super) server: Arc<Server>,
+    pub(super) configured: Arc<Configured>,
+    /// The client's address.
+    pub(super) peer: String,
+    pub(super) entry: Option<Entry>,
+}
+
+impl World for Session {
+    type Question = Question;
+    type Answer = Answer;
+
+    async fn answer(&mut self, question: Question) -> Answer {
+        match question {
+            Question::Authenticate(credentials) => self.authenticate(credentials).await,
+            Question::Recipient { recipient, may_relay, .. } => self.recipient(&recipient, may_relay),
+            Question::Name => Answer::Named(self.server.spool.new_id()),
+            Question::Open(transaction) => self.open(&transaction),
+            Question::Write(octets) => self.write(octets).await,
+            Question::Commit(octets) => self.commit(octets).await,
+            Question::Discard => {
+                self.entry = None;
+                Answer::Accepted
+            }
+            Question::Verify(address) => self.verify(&address),
+            // Which domains have mail waiting is known to qmgr only, and it tries them by itself.
+            Question::Flush(_) => Answer::Unavailable,
+        }
+    }
+}
+
+impl Session {
+    fn rules(&self) -> &Rules {
+        &self.configured.rules
+    }
+
+    async fn authenticate(&self, credentials: Credentials) -> Answer {
+        let user = credentials.user.as_str();
+        let name = match Address::parse(user) {
+            Ok(address) if address.domain().is_some_and(|domain| self.rules().is_ours(domain)) => {
+                address.local().to_owned()
+            }
+            _ => user.to_owned(),
+        };
+        match self.server.passwords.check(&name, &credentials.password, &self.peer).await {
+            Outcome::Right => Answer::Accepted,
+            Outcome::Wrong => Answer::Refused(Reply::new(535, 7, 8, "Error: authentication failed")),
+            Outcome::Unavailable => Answer::Unavailable,
+        }
+    }
+
+    fn recipient(&self, recipient: &Recipient, may_relay: bool) -> Answer {
+        match self.server.spool.dir(super::ARRIVALS).space() {
+            Ok(space) if space.bytes < self.rules().least_space || space.inodes < LEAST_INODES => {
+                tracing::warn!("not enough free space in the queue: {} bytes, {} files", space.bytes, space.inodes);
+                return Answer::Refused(Reply::no_space());
+            }
+            _ => {}
+        }
+        let said = recipient.original.as_ref().unwrap_or(&recipient.address);
+        let Some(domain) = recipient.address.domain() else { return self.local(said, recipient.address.local()) };
+        if self.rules().is_ours(domain) {
+            return self.local(said, recipient.address.local());
+        }
+        if may_relay || self.rules().is_relayed(domain) {
+            return Answer::Accepted;
+        }
+        Answer::Refused(Reply::new(454, 7, 1, format!("<{said}>: Relay access denied")))
+    }
+
+    fn local(&self, said: &Address, local: &str) -> Answer {
+        if self.rules().everybody_exists {
+            return Answer::Accepted;
+        }
+        match self.configured.recipients.has(local, &self.rules().delimiter) {
+            Ok(true) => Answer::Accepted,
+            Ok(false) => {
+                let code = if self.rules().soft_bounce { 450 } else { 550 };
+                let text = format!("<{said}>: Recipient address rejected: User unknown in local recipient table");
+                Answer::Refused(Reply::new(code, 1, 1, text))
+            }
+            Err(Trouble) => Answer::Refused(Reply::new(451, 3, 0, format!("<{said}>: Temporary lookup failure"))),
+        }
+    }
+
+    fn verify(&self, address: &Address) -> Answer {
+        match address.domain() {
+            Some(domain) if !self.rules().is_ours(domain) => match self.rules().is_relayed(domain) {
+                true => Answer::Accepted,
+                false => Answer::Refused(Reply::new(454, 7, 1, format!("<{address}>: Relay access denied"))),
+            },
+            _ => self.local(address, address.local()),
+        }
+    }
+
+    fn open(&mut self, transaction: &Transaction) -> Answer {
+        match Entry::begin(&self.server, &self.configured.rules, transaction) {
+            Ok(entry) => {
+                self.entry = Some(entry);
+                Answer::Accepted
+            }
+            Err(e) => Answer::Refused(entry::disk_reply(&e)),
+        }
+    }
+
+    async fn write(&mut self, octets: Bytes) -> Answer {
+        let Some(mut entry) = self.entry.take() else { return Answer::Unavailable };
+        let written = if entry.may_block(octets.len()) {
+            blocking(move || entry.write(&octets).map(|()| entry)).await
+        } else {
+            entry.write(&octets).map(|()| entry)
+        };
+        match written {
+            Ok(entry) => {
+                self.entry = Some(entry);
+                Answer::Accepted
+            }
+            Err(e) => Answer::Refused(entry::disk_reply(&e)),
+        }
+    }
+
+    /// The one wait of a message: for the disk.
+    async fn commit(&mut self, octets: Bytes) -> Answer {
+        let Some(entry) = self.entry.take() else { return Answer::Unavailable };
+        let configured = self.configured.clone();
+        let committed = blocking(move || Ok(finish(entry, &octets, &configured.rules))).await;
+        match committed.unwrap_or_else(|e| Err(Refused::Disk(e))) {
+            Ok((id, message_id)) => {
+                tracing::info!("{id}: message-id={message_id}");
+                self.server.wake_qmgr(id);
+                Answer::Accepted
+            }
+            Err(refused) => Answer::Refused(refused.reply()),
+        }
+    }
+}
+
+fn finish(mut entry: Entry, octets: &[u8], rules: &Rules) -> Result<(mail::QueueId, String), Refused> {
+    entry.write(octets).map_err(Refused::Disk)?;
+    let message_id = entry.end(rules)?;
+    Ok((entry.commit().map_err(Refused::Disk)?, message_id))
+}
+
+/// Runs disk work on a thread of its own. A panic there is this message's trouble only.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> std::io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(std::io::Error::other(e)))
+}
+
+/// A queue without room for this many files takes no more mail.
+const LEAST_INODES: u64 = 10;
