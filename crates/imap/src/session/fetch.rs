@@ -1,0 +1,158 @@
+//! FETCH (RFC 9051 §6.4.5): message by message, so that no more is in memory than one batch.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use mail::date::Moment;
+use mail::{Flag, Flags, Uid};
+
+use super::job::{Job, not_done};
+use super::messages::{Chosen, held};
+use super::out::Out;
+use super::{Next, Session};
+use crate::command::{Change, Numbers};
+use crate::grammar::fetch::Item;
+use crate::grammar::mailbox::Mailbox;
+use crate::question::{Answer, Data, Look, Need, Question};
+use crate::reply::fetch::Wanted;
+
+/// A FETCH under way.
+#[derive(Debug)]
+pub(super) struct Fetching {
+    tag: String,
+    numbers: Numbers,
+    wanted: Wanted,
+    need: Need,
+    /// Still to do, the last first.
+    left: Vec<Uid>,
+    /// Some were gone when their turn came.
+    missing: bool,
+    step: Step,
+}
+
+#[derive(Debug)]
+enum Step {
+    /// These are being read.
+    Reading(Vec<Uid>),
+    /// They were read, and those without `\Seen` are being marked.
+    Marking(Vec<(Uid, Data)>),
+}
+
+impl Session {
+    pub(super) fn fetch(&mut self, tag: String, set: Chosen<'_>, mut items: Vec<Item>, out: &mut Out<'_>) -> Next {
+        let mut left = match self.chosen(set, "FETCH", &tag) {
+            Ok(uids) => uids,
+            Err(next) => return next,
+        };
+        if set.0 == Numbers::Uids {
+            items.push(Item::Uid);
+        }
+        let wanted = Wanted::new(items);
+        let need = wanted.need();
+        if need.is_none() {
+            self.tell_known(&left, &wanted, out);
+            left.clear();
+        }
+        left.reverse();
+        let (need, step) = (need.unwrap_or(Need::Date), Step::Reading(Vec::new()));
+        Fetching { tag, numbers: set.0, wanted, need, left, missing: false, step }.next_batch()
+    }
+
+    pub(super) fn fetched(&mut self, mut fetching: Fetching, answer: Answer, out: &mut Out<'_>) -> Next {
+        match (core::mem::replace(&mut fetching.step, Step::Reading(Vec::new())), answer) {
+            (Step::Reading(uids), Answer::Messages(messages)) => {
+                let (read, gone) = pair(uids, messages);
+                fetching.missing |= gone;
+                let unseen = self.to_be_marked(&fetching, &read);
+                if unseen.is_empty() {
+                    return self.tell_batch(fetching, &read, out);
+                }
+                let mut flags = Flags::default();
+                flags.set(Flag::Seen);
+                fetching.step = Step::Marking(read);
+                Next::Ask(Question::Store(unseen, Change::Add, flags), Job::Fetch(fetching))
+            }
+            (Step::Marking(read), answer) => {
+                // A mailbox that cannot be written is still read.
+                if let (Answer::Stored(stored), Some(view)) = (answer, &mut self.view) {
+                    let changed: Vec<Uid> =
+                        stored.into_iter().filter_map(|(uid, flags)| view.set_flags(uid, flags).then_some(uid)).collect();
+                    return self.tell_marked(fetching, &read, &changed, out);
+                }
+                self.tell_batch(fetching, &read, out)
+            }
+            (Step::Reading(_), answer) => not_done(fetching.tag, &answer, &Mailbox::inbox()),
+        }
+    }
+
+    fn to_be_marked(&self, fetching: &Fetching, read: &[(Uid, Data)]) -> Vec<Uid> {
+        let Some(view) = self.view.as_ref().filter(|view| view.writable && fetching.wanted.marks_seen()) else {
+            return Vec::new();
+        };
+        let unseen = |uid: &Uid| view.find(*uid).is_some_and(|(_, message)| !message.flags.has(Flag::Seen));
+        read.iter().map(|(uid, _)| *uid).filter(unseen).collect()
+    }
+
+    fn tell_batch(&mut self, fetching: Fetching, read: &[(Uid, Data)], out: &mut Out<'_>) -> Next {
+        self.tell_marked(fetching, read, &[], out)
+    }
+
+    /// Tells a batch; for messages whose flags changed by being read, the flags too.
+    fn tell_marked(&mut self, fetching: Fetching, read: &[(Uid, Data)], changed: &[Uid], out: &mut Out<'_>) -> Next {
+        let with_flags = fetching.wanted.and_flags();
+        for (uid, data) in read {
+            let Some((seq, message)) = self.view.as_ref().and_then(|view| view.find(*uid)) else { continue };
+            let wanted = if changed.contains(uid) { &with_flags } else { &fetching.wanted };
+            for piece in wanted.reply(seq, message, data, &mut self.counts.read) {
+                out.piece(piece);
+            }
+        }
+        if fetching.left.is_empty() { fetching.complete() } else { fetching.next_batch() }
+    }
+
+    /// All at once, where only what the session knows itself is asked.
+    fn tell_known(&mut self, uids: &[Uid], wanted: &Wanted, out: &mut Out<'_>) {
+        let nothing = Data { date: Moment::utc(0), size: 0, octets: Bytes::new() };
+        for uid in uids {
+            let Some((seq, message)) = self.view.as_ref().and_then(|view| view.find(*uid)) else { continue };
+            for piece in wanted.reply(seq, message, &nothing, &mut self.counts.read) {
+                out.piece(piece);
+            }
+        }
+    }
+}
+
+impl Fetching {
+    fn next_batch(mut self) -> Next {
+        if self.left.is_empty() {
+            return self.complete();
+        }
+        let size = match self.need {
+            Need::Date | Need::Size => 1_000,
+            Need::Header => 100,
+            Need::Whole => 1,
+        };
+        let mut batch = self.left.split_off(self.left.len().saturating_sub(size));
+        batch.reverse();
+        self.step = Step::Reading(batch.clone());
+        Next::Ask(Question::Read(batch, self.need), Job::Fetch(self))
+    }
+
+    fn complete(self) -> Next {
+        let text = match self.missing {
+            true => "NO [EXPUNGEISSUED] Some of the requested messages no longer exist.",
+            false => "OK Fetch completed.",
+        };
+        Next::Complete { tag: self.tag, text: text.into(), expunges: held(self.numbers), look: Look::Memory }
+    }
+}
+
+/// What came of each message asked for, and whether some are gone.
+fn pair(uids: Vec<Uid>, messages: Vec<Option<Data>>) -> (Vec<(Uid, Data)>, bool) {
+    let asked = uids.len();
+    let read: Vec<(Uid, Data)> =
+        uids.into_iter().zip(messages).filter_map(|(uid, data)| data.map(|data| (uid, data))).collect();
+    let gone = read.len() < asked;
+    (read, gone)
+}
