@@ -7,6 +7,8 @@ use std::{fmt, io};
 pub enum Error {
     /// There is already a mailbox of that name.
     AlreadyExists,
+    /// A Maildir names at most 26 keywords; this would be one more.
+    KeywordLimit,
     /// Not a name a mailbox can have here.
     BadName,
     /// Another program holds the lock and did not let go in time.
@@ -37,9 +39,23 @@ impl Error {
     pub const fn is_temporary(&self) -> bool {
         match self {
             Self::Busy | Self::Damaged(_) | Self::Disk(_) | Self::Full | Self::ReadOnly(_) | Self::Unsafe(_) => true,
-            Self::AlreadyExists | Self::BadName | Self::InUse | Self::NoMailbox | Self::NoMessage | Self::OverLimit => {
-                false
-            }
+            Self::AlreadyExists
+            | Self::BadName
+            | Self::InUse
+            | Self::KeywordLimit
+            | Self::NoMailbox
+            | Self::NoMessage
+            | Self::OverLimit => false,
+        }
+    }
+}
+
+impl Error {
+    /// The same, where it came of writing: a lack of permission means the mailbox is read-only for us.
+    pub(crate) fn write_refused(self) -> Self {
+        match self {
+            Self::Disk(error) if error.kind() == io::ErrorKind::PermissionDenied => Self::ReadOnly(error.to_string()),
+            other => other,
         }
     }
 }
@@ -64,6 +80,7 @@ impl fmt::Display for Error {
             Self::Disk(error) => error.fmt(f),
             Self::Full => f.write_str("no space left on device or quota exceeded"),
             Self::InUse => f.write_str("mailbox is in use"),
+            Self::KeywordLimit => f.write_str("no more than 26 keywords in a Maildir"),
             Self::NoMailbox => f.write_str("no such mailbox"),
             Self::NoMessage => f.write_str("no such message"),
             Self::OverLimit => f.write_str("mailbox would exceed its size limit"),

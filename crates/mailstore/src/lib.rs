@@ -9,12 +9,14 @@
 //! When something fails, [`Error::is_temporary`] says whether trying again later can help.
 
 pub mod error;
+mod line_ends;
 pub mod mailbox;
 pub mod maildir;
 pub mod mbox;
 pub mod message;
 pub mod search;
 pub mod store;
+mod subscriptions;
 
 pub use error::Error;
 pub use mailbox::Mailbox;

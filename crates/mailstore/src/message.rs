@@ -63,6 +63,26 @@ impl Changes {
         !self.renumbered && self.appeared.is_empty() && self.flags.is_empty() && self.vanished.is_empty()
     }
 
+    /// What both together tell of; `later` came after.
+    pub(crate) fn merge(&mut self, later: Self) {
+        if later.renumbered {
+            *self = later;
+            return;
+        }
+        let known = |list: &[Uid], uid: &Uid| list.binary_search(uid).is_ok();
+        let Self { appeared, flags, vanished, .. } = self;
+        // What came and went in between, nobody has to hear of.
+        vanished.extend(later.vanished.iter().filter(|uid| !known(appeared, uid)));
+        appeared.retain(|uid| !known(&later.vanished, uid));
+        flags.retain(|uid| !known(&later.vanished, uid));
+        flags.extend(later.flags.iter().filter(|uid| !known(appeared, uid)));
+        appeared.extend(later.appeared);
+        for list in [appeared, flags, vanished] {
+            list.sort_unstable();
+            list.dedup();
+        }
+    }
+
     /// From one snapshot to the next of the same mailbox.
     #[must_use]
     pub fn between(old: &Snapshot, new: &Snapshot) -> Self {

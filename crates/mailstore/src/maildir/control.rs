@@ -80,3 +80,32 @@ pub(crate) fn read(dir: &Dir, name: &str) -> Result<Option<Vec<u8>>, Error> {
         Err(error) => Err(error.into()),
     }
 }
+
+/// A UIDVALIDITY that no mailbox of this tree had: the clock, or one more than the last in `dovecot-uidvalidity`.
+///
+/// Dovecot keeps the last value as eight hex digits in that file and in the name of an empty one beside it.
+pub(crate) fn next_validity(root: &Dir) -> Result<mail::UidValidity, Error> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = u32::try_from(now).unwrap_or(u32::MAX);
+    let hex = |text: &str| u32::from_str_radix(text.trim(), 16).ok();
+    let from_file = read(root, VALIDITY)?.and_then(|text| hex(&String::from_utf8_lossy(&text)));
+    let marks: Vec<String> =
+        root.entries()?.into_iter().map(|entry| entry.name).filter(|name| mark(name).is_some()).collect();
+    let last = marks.iter().filter_map(|name| mark(name)).chain(from_file).max();
+    let value = last.map_or(now, |last| now.max(last.saturating_add(1))).max(1);
+    replace(root, VALIDITY, format!("{value:08x}").as_bytes())?;
+    let fresh = format!("{VALIDITY}.{value:08x}");
+    match marks.first() {
+        Some(old) => root.rename(old, root, &fresh)?,
+        None => drop(root.create(&fresh, 0o444)?),
+    }
+    root.sync_shared()?;
+    mail::UidValidity::new(value).ok_or_else(|| Error::Damaged(VALIDITY.into()))
+}
+
+fn mark(name: &str) -> Option<u32> {
+    let digits = name.strip_prefix(VALIDITY)?.strip_prefix('.').filter(|digits| digits.len() == 8)?;
+    u32::from_str_radix(digits, 16).ok()
+}
+
+const VALIDITY: &str = "dovecot-uidvalidity";

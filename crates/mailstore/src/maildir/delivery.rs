@@ -14,6 +14,7 @@ use std::io;
 use durable::{Dir, File, Kind};
 
 use super::name::Naming;
+use crate::line_ends::Bare;
 use crate::{Content, Error};
 
 const CHUNK: usize = 128 * 1024;
@@ -171,7 +172,7 @@ fn copy(content: &Content<'_>, to: &File) -> Result<u64, Error> {
         .checked_sub(content.range.start)
         .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     let mut from = content.range.start;
-    let (mut at, mut bare, mut last) = (0, 0, 0);
+    let (mut at, mut bare, mut counter) = (0, 0, Bare::default());
     let mut chunk = Vec::with_capacity(CHUNK.min(content.prefix.len() + usize::try_from(left).unwrap_or(CHUNK)));
     chunk.extend_from_slice(content.prefix);
     loop {
@@ -180,7 +181,7 @@ fn copy(content: &Content<'_>, to: &File) -> Result<u64, Error> {
         chunk.resize(begin + want, 0);
         content.file.read_exact_at(&mut chunk[begin..], from)?;
         (from, left) = (from + want as u64, left - want as u64);
-        bare += bare_line_feeds(&chunk, &mut last);
+        bare += counter.count(&chunk);
         to.write_at(&chunk, at)?;
         at += chunk.len() as u64;
         chunk.clear();
@@ -188,17 +189,6 @@ fn copy(content: &Content<'_>, to: &File) -> Result<u64, Error> {
             return Ok(bare);
         }
     }
-}
-
-/// Counts line feeds with no carriage return before them; `last` is the octet before the chunk, then its last.
-pub(crate) fn bare_line_feeds(chunk: &[u8], last: &mut u8) -> u64 {
-    let mut bare = 0;
-    for at in memchr::memchr_iter(b'\n', chunk) {
-        let before = if at == 0 { *last } else { chunk[at - 1] };
-        bare += u64::from(before != b'\r');
-    }
-    *last = chunk.last().copied().unwrap_or(*last);
-    bare
 }
 
 fn again(error: &io::Error) -> io::Error {
