@@ -10,7 +10,8 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 pub fn encode(octets: &[u8]) -> String {
     let mut text = String::with_capacity(octets.len().div_ceil(3) * 4);
     for group in octets.chunks(3) {
-        let word = group.iter().chain([0, 0].iter()).take(3).fold(0_usize, |word, octet| word << 8 | usize::from(*octet));
+        let word =
+            group.iter().chain([0, 0].iter()).take(3).fold(0_usize, |word, octet| word << 8 | usize::from(*octet));
         for place in 0..4 {
             let sextet = word >> (18 - 6 * place) & 63;
             text.push(if place <= group.len() { ALPHABET[sextet].into() } else { '=' });
@@ -60,7 +61,15 @@ mod tests {
 
     #[test]
     fn examples_of_rfc_4648() {
-        for (octets, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE="), ("foobar", "Zm9vYmFy")] {
+        for (octets, text) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
             assert_eq!(encode(octets.as_bytes()), text);
             assert_eq!(decode(text.as_bytes()).as_deref(), Some(octets.as_bytes()));
         }
@@ -68,7 +77,9 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in ["Z", "Zg", "Zg=", "Zg===", "Z===", "====", "Zh==", "Zm9=", "Zm 9v", "Zg==Zg==", "Zm9v\n", "Zm\u{e9}"] {
+        for text in
+            ["Z", "Zg", "Zg=", "Zg===", "Z===", "====", "Zh==", "Zm9=", "Zm 9v", "Zg==Zg==", "Zm9v\n", "Zm\u{e9}"]
+        {
             assert_eq!(decode(text.as_bytes()), None, "{text}");
         }
     }

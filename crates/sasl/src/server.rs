@@ -142,7 +142,8 @@ impl Server {
 /// `message = [authzid] UTF8NUL authcid UTF8NUL passwd`
 fn plain(message: &[u8]) -> Result<Credentials, Refusal> {
     let mut parts = message.split(|octet| *octet == 0);
-    let (Some(authzid), Some(user), Some(password), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+    let (Some(authzid), Some(user), Some(password), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
         return Err(Refusal::BadMessage);
     };
     if !authzid.is_empty() && authzid != user {
@@ -205,7 +206,11 @@ mod tests {
         ] {
             assert_eq!(plain_step(message), Step::Refuse(refusal), "{message:?}");
         }
-        for (line, refusal) in [(&b"*"[..], Refusal::Cancelled), (b"!", Refusal::BadEncoding), (&[b'A'; MAX_RESPONSE + 4], Refusal::BadEncoding)] {
+        for (line, refusal) in [
+            (&b"*"[..], Refusal::Cancelled),
+            (b"!", Refusal::BadEncoding),
+            (&[b'A'; MAX_RESPONSE + 4], Refusal::BadEncoding),
+        ] {
             for mechanism in Mechanism::ALL {
                 let (mut server, _) = Server::begin(mechanism, None);
                 assert_eq!(server.respond(line), Step::Refuse(refusal));

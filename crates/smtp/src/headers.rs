@@ -1,14 +1,19 @@
 //! The header block of a message on its way in, looked at while it streams by: what is missing is added at its end,
-//! what must not arrive is dropped (RFC 5322 §3.6; RFC 6409 §8 for completion).
+//! bare names in address fields are completed, what must not arrive is dropped (RFC 5322 §3.6; RFC 6409 §8 for completion).
 //!
-//! Input and output have LF line ends. Memory: one unfinished line of at most [`MAX_HELD`] octets and a message id.
+//! Input and output have LF line ends. Memory: one unfinished line of at most [`MAX_HELD`] octets,
+//! one address field of at most [`MAX_ADDRESS_FIELD`], and a message id.
 //! Nothing fails: text that is no header ends the block, and an empty line is put before it, as Postfix does.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::rewrite;
+
 /// An unfinished line longer than this is passed on as it is.
 pub const MAX_HELD: usize = 2048;
+/// An address field longer than this is passed on as it is.
+pub const MAX_ADDRESS_FIELD: usize = 64 * 1024;
 /// A header block longer than this is taken as body from there on.
 pub const MAX_BLOCK: usize = 1 << 20;
 
@@ -21,6 +26,8 @@ pub struct Completion {
     pub date: String,
     /// The sender, with a full name where one is known.
     pub from: String,
+    /// `myorigin`: completes bare names in address fields.
+    pub origin: String,
 }
 
 /// The filter for one message: [`Head::push`] all its octets, then [`Head::end`].
@@ -29,6 +36,8 @@ pub struct Head {
     completion: Option<Completion>,
     place: Place,
     held: Vec<u8>,
+    /// The address field that may still go on, when bare names are completed.
+    addresses: Vec<u8>,
     seen: Seen,
     message_id: Option<String>,
     hops: usize,
@@ -64,7 +73,7 @@ impl Head {
     #[must_use]
     pub const fn new(completion: Option<Completion>) -> Self {
         let seen = Seen { message_id: false, date: false, from: false, resent: false, resent_message_id: false, resent_date: false, resent_from: false };
-        Self { completion, place: Place::Start, held: Vec::new(), seen, message_id: None, hops: 0, length: 0 }
+        Self { completion, place: Place::Start, held: Vec::new(), addresses: Vec::new(), seen, message_id: None, hops: 0, length: 0 }
     }
 
     /// Takes octets of the message and appends what is to be stored.
@@ -116,7 +125,7 @@ impl Head {
     fn hold(&mut self, part: &[u8], out: &mut Vec<u8>) {
         if let Place::LongLine { dropped } = self.place {
             if !dropped {
-                out.extend_from_slice(part);
+                self.write(part, out);
             }
             return;
         }
@@ -139,10 +148,10 @@ impl Head {
             (Place::LongLine { dropped }, _) => {
                 self.place = if dropped { Place::Dropped } else { Place::Field };
                 if !dropped {
-                    out.extend_from_slice(line);
+                    self.write(line, out);
                 }
             }
-            (Place::Field, Some(b' ' | b'\t')) => out.extend_from_slice(line),
+            (Place::Field, Some(b' ' | b'\t')) => self.write(line, out),
             (Place::Dropped, Some(b' ' | b'\t')) => {}
             (_, None) => self.body(line, out),
             // An mbox separator in front, as `sendmail` is fed by old programs.
@@ -170,13 +179,40 @@ impl Head {
     }
 
     fn field(&mut self, name: &[u8], line: &[u8], out: &mut Vec<u8>) {
+        self.flush_addresses(out);
         if DROPPED.iter().any(|dropped| name.eq_ignore_ascii_case(dropped)) {
             self.place = Place::Dropped;
             return;
         }
         self.place = Place::Field;
         self.note(name, line);
-        out.extend_from_slice(line);
+        if self.completion.is_some() && rewrite::is_address_field(name) {
+            self.addresses.extend_from_slice(line);
+        } else {
+            out.extend_from_slice(line);
+        }
+    }
+
+    /// Goes on with the present field.
+    fn write(&mut self, part: &[u8], out: &mut Vec<u8>) {
+        if self.addresses.is_empty() {
+            return out.extend_from_slice(part);
+        }
+        self.addresses.extend_from_slice(part);
+        if self.addresses.len() > MAX_ADDRESS_FIELD {
+            out.append(&mut self.addresses);
+        }
+    }
+
+    fn flush_addresses(&mut self, out: &mut Vec<u8>) {
+        let field = core::mem::take(&mut self.addresses);
+        let colon = field.iter().position(|octet| *octet == b':').map_or(field.len(), |at| at + 1);
+        let (name, value) = field.split_at(colon);
+        out.extend_from_slice(name);
+        match &self.completion {
+            Some(completion) => out.extend_from_slice(&rewrite::complete_addresses(value, &completion.origin)),
+            None => out.extend_from_slice(value),
+        }
     }
 
     fn note(&mut self, name: &[u8], line: &[u8]) {
@@ -200,6 +236,7 @@ impl Head {
 
     /// Writes the fields that are missing; of a message sent on by a reader, those of its new block.
     fn complete(&mut self, out: &mut Vec<u8>) {
+        self.flush_addresses(out);
         let Some(completion) = self.completion.take() else { return };
         let seen = self.seen;
         let (prefix, missing) = if seen.resent {
@@ -235,7 +272,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn completion() -> Completion {
-        Completion { message_id: "<i@vm>".into(), date: "D".into(), from: "a@b".into() }
+        Completion { message_id: "<i@vm>".into(), date: "D".into(), from: "a@b".into(), origin: "o".into() }
     }
 
     fn run(parts: &[&[u8]], completion: Option<Completion>) -> (String, Option<String>) {
@@ -256,10 +293,11 @@ mod tests {
             ("hello\n", [all, "\nhello\n"].concat()),
             ("", all.to_string()),
             ("\nbody\n", [all, "\nbody\n"].concat()),
-            ("DATE : x\nmessage-id:<1>\nFrom: z\n\n", "DATE : x\nmessage-id:<1>\nFrom: z\n\n".to_string()),
-            ("From: z\n more\nBcc: a\n b\nTo: c\nno header\n", "From: z\n more\nTo: c\nMessage-Id: <i@vm>\nDate: D\n\nno header\n".to_string()),
-            ("From x y\nFrom: z\n\n", "X-Mailbox-Line: From x y\nFrom: z\nMessage-Id: <i@vm>\nDate: D\n\n".to_string()),
-            ("Resent-From: z\nDate: x\n\n", "Resent-From: z\nDate: x\nResent-Message-Id: <i@vm>\nResent-Date: D\n\n".to_string()),
+            ("DATE : x\nmessage-id:<1>\nFrom: z@z\n\n", "DATE : x\nmessage-id:<1>\nFrom: z@z\n\n".to_string()),
+            ("From: z@z\n (more)\nBcc: a\n b\nTo: c@c\nno header\n", "From: z@z\n (more)\nTo: c@c\nMessage-Id: <i@vm>\nDate: D\n\nno header\n".to_string()),
+            ("From x y\nFrom: z@z\n\n", "X-Mailbox-Line: From x y\nFrom: z@z\nMessage-Id: <i@vm>\nDate: D\n\n".to_string()),
+            ("Resent-From: z@z\nDate: x\n\n", "Resent-From: z@z\nDate: x\nResent-Message-Id: <i@vm>\nResent-Date: D\n\n".to_string()),
+            ("To: kevin,\n foo\nDate: x\n\n", "To: kevin@o,\n foo@o\nDate: x\nMessage-Id: <i@vm>\nFrom: a@b\n\n".to_string()),
             (" leading\n", [all, "\n leading\n"].concat()),
         ] {
             assert_eq!(run(&[message.as_bytes()], Some(completion())).0, stored);

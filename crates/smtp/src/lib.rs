@@ -11,6 +11,7 @@ pub mod command;
 pub mod headers;
 pub mod path;
 pub mod reply;
+pub mod rewrite;
 pub mod server;
 pub mod trace;
 pub mod xtext;

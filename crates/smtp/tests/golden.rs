@@ -25,7 +25,8 @@ fn protocol() -> Protocol<Session> {
 }
 
 fn start(setup: &Setup) -> Session {
-    let (name, address) = setup.get("client").and_then(|text| text.split_once(' ')).unwrap_or(("localhost", "127.0.0.1"));
+    let (name, address) =
+        setup.get("client").and_then(|text| text.split_once(' ')).unwrap_or(("localhost", "127.0.0.1"));
     Session::new(Settings {
         hostname: "vm".into(),
         banner: "ESMTP Facteur".into(),
@@ -60,7 +61,9 @@ fn number<N: TryFrom<u64>>(setup: &Setup, name: &str, default: u64) -> N {
 
 fn question(question: &Question) -> String {
     match question {
-        Question::Authenticate(it) => format!("authenticate {} {} {}", it.mechanism.name(), it.user, it.password.expose()),
+        Question::Authenticate(it) => {
+            format!("authenticate {} {} {}", it.mechanism.name(), it.user, it.password.expose())
+        }
         Question::Recipient { sender, recipient, may_relay } => {
             let original = recipient.original.as_ref().map(|it| format!(" written {it}")).unwrap_or_default();
             let notify = recipient.notify.map(|it| format!(" notify {it:?}")).unwrap_or_default();
@@ -80,7 +83,8 @@ fn question(question: &Question) -> String {
 
 fn opened(it: &Transaction) -> String {
     let recipients: Vec<String> = it.envelope.recipients.iter().map(|it| it.address.to_string()).collect();
-    let mut text = format!("open {} from <{}> to {}", it.id, shown(it.envelope.reverse_path.as_ref()), recipients.join(","));
+    let mut text =
+        format!("open {} from <{}> to {}", it.id, shown(it.envelope.reverse_path.as_ref()), recipients.join(","));
     text += &format!(" {:?} with {} helo {}", it.envelope.body, it.received.protocol, it.received.helo);
     if let Some(recipient) = &it.received.recipient {
         text += &format!(" for {recipient}");

@@ -80,7 +80,8 @@ impl Setup {
     /// When the value is no number.
     #[must_use]
     pub fn number(&self, name: &str, default: u64) -> u64 {
-        self.get(name).map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("@: {name} {value}: not a number")))
+        self.get(name)
+            .map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("@: {name} {value}: not a number")))
     }
 }
 
@@ -113,7 +114,10 @@ pub fn run_folder_split<M: Machine>(folder: &Path, protocol: Protocol<M>, split:
 
 fn session_files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.extension().is_some_and(|ext| ext == "session")).collect();
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|ext| ext == "session"))
+        .collect();
     files.sort();
     files
 }
@@ -135,7 +139,11 @@ pub fn run_text<M: Machine>(text: &str, protocol: Protocol<M>, split: Split) -> 
     let mut previous_was_client = true;
     for (index, step) in steps.iter().enumerate() {
         let is_client = matches!(step.what, What::Client(_));
-        let result = if is_client && previous_was_client && index > 0 && run.told_anything { Ok(()) } else { run.before(&step.what) };
+        let result = if is_client && previous_was_client && index > 0 && run.told_anything {
+            Ok(())
+        } else {
+            run.before(&step.what)
+        };
         result.and_then(|()| run.step(&step.what, split)).map_err(|error| report(text, step.line, &error, &run))?;
         previous_was_client = is_client;
     }
@@ -271,7 +279,11 @@ impl<M: Machine> Run<M> {
         if let Some(event) = self.events.front() {
             return Err(format!("came unexpected: {event}"));
         }
-        if self.unfinished.is_empty() { Ok(()) } else { Err(format!("sent without line end: {}", shown(&self.unfinished))) }
+        if self.unfinished.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("sent without line end: {}", shown(&self.unfinished)))
+        }
     }
 
     fn step(&mut self, what: &What, split: Split) -> Result<(), String> {
@@ -455,12 +467,26 @@ mod tests {
 
     #[test]
     fn a_right_dialogue_passes() {
-        assert_eq!(run("# a comment\n@: x\nS: hello\nC: a\nC\\b: b\\n\nS: a\nS: b\nC: ask\n?: what\n!: that\nS: that\n~: eof\n=: closed\n"), Ok(()));
+        assert_eq!(
+            run(
+                "# a comment\n@: x\nS: hello\nC: a\nC\\b: b\\n\nS: a\nS: b\nC: ask\n?: what\n!: that\nS: that\n~: eof\n=: closed\n"
+            ),
+            Ok(())
+        );
     }
 
     #[test]
     fn differences_are_found() {
-        for text in ["S: hallo\n", "C: a\n", "S: hello\nC: a\n", "S: hello\nC: a\nS: a\nS: b\n", "S: hello\n!: x\n", "S: hello\nC: quit\n", "S: hello\nL: x\n", "X: y\n"] {
+        for text in [
+            "S: hallo\n",
+            "C: a\n",
+            "S: hello\nC: a\n",
+            "S: hello\nC: a\nS: a\nS: b\n",
+            "S: hello\n!: x\n",
+            "S: hello\nC: quit\n",
+            "S: hello\nL: x\n",
+            "X: y\n",
+        ] {
             assert!(run(text).is_err(), "{text}");
         }
     }

@@ -127,7 +127,11 @@ impl Reader {
                 if matches!(self.mode, Mode::Skipping) { Mode::Skipping } else { Mode::Lines }
             }
             Framing::Octets(count) => Mode::Octets(count),
-            Framing::Dot(end) => Mode::Dot(Dot { end, line_start: true, odd: Oddities { bare_cr: false, mixed_ends: false, nul: false } }),
+            Framing::Dot(end) => Mode::Dot(Dot {
+                end,
+                line_start: true,
+                odd: Oddities { bare_cr: false, mixed_ends: false, nul: false },
+            }),
         };
     }
 

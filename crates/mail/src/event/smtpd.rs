@@ -124,7 +124,12 @@ impl fmt::Display for Smtpd {
             Self::Connect { client } => write!(f, "connect from {}", escaped(client)),
             Self::Disconnect { client, tally } => write!(f, "disconnect from {} {tally}", escaped(client)),
             Self::IllegalAddress { client, command, text } => {
-                write!(f, "warning: Illegal address syntax from {} in {command} command: {}", escaped(client), escaped(text))
+                write!(
+                    f,
+                    "warning: Illegal address syntax from {} in {command} command: {}",
+                    escaped(client),
+                    escaped(text)
+                )
             }
             Self::LoginFailed { client, method, why, user } => {
                 write!(f, "warning: {}: SASL {method} authentication failed: {why}", escaped(client))?;
@@ -135,8 +140,12 @@ impl fmt::Display for Smtpd {
                 octets.map_or(Ok(()), |octets| write!(f, " ({octets} bytes)"))?;
                 write!(f, " from {}", escaped(client))
             }
-            Self::NotSmtp { client, text } => write!(f, "warning: non-SMTP command from {}: {}", escaped(client), escaped(text)),
-            Self::Pipelining { after, client } => write!(f, "improper command pipelining after {} from {}", escaped(after), escaped(client)),
+            Self::NotSmtp { client, text } => {
+                write!(f, "warning: non-SMTP command from {}: {}", escaped(client), escaped(text))
+            }
+            Self::Pipelining { after, client } => {
+                write!(f, "improper command pipelining after {} from {}", escaped(after), escaped(client))
+            }
             Self::Reject(reject) => reject.fmt(f),
         }
     }

@@ -1,3 +1,5 @@
+//! What the grammar takes and what it refuses.
+
 use super::*;
 
 #[test]

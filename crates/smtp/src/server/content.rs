@@ -35,8 +35,18 @@ pub(super) struct Content {
 #[derive(Debug)]
 pub(super) struct Body {
     kind: Kind,
-    /// All of it is thrown away, and this said at its end.
-    refused: Option<Reply>,
+    fate: Fate,
+}
+
+/// What becomes of content.
+#[derive(Debug)]
+enum Fate {
+    /// It is stored.
+    Kept,
+    /// It is thrown away, this is said at its end, and the transaction is over.
+    Refused(Reply),
+    /// It is a chunk that no transaction wants: thrown away, this said, and nothing else.
+    Unwanted(Reply),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +60,7 @@ impl Session {
         let mail = self.ready_for(Verb::Data)?;
         Verb::Data.alone(arguments)?;
         let transaction = self.transaction(mail).ok_or_else(confused)?;
-        self.ask(Question::Open(transaction), Asked::Open(Body { kind: Kind::Data, refused: None }), effects);
+        self.ask(Question::Open(transaction), Asked::Open(Body { kind: Kind::Data, fate: Fate::Kept }), effects);
         Ok(())
     }
 
@@ -59,9 +69,9 @@ impl Session {
         effects.push(Effect::Frame(Framing::Octets(size)));
         let kind = Kind::Chunk { size, last };
         match self.ready_for(Verb::Bdat).and_then(|mail| self.transaction(mail).map(|it| (it, mail.content.is_some())).ok_or_else(confused)) {
-            Err(reply) => self.wait = Wait::Body(Body { kind, refused: Some(reply) }),
-            Ok((_, true)) => self.wait = Wait::Body(Body { kind, refused: None }),
-            Ok((transaction, false)) => self.ask(Question::Open(transaction), Asked::Open(Body { kind, refused: None }), effects),
+            Err(reply) => self.wait = Wait::Body(Body { kind, fate: Fate::Unwanted(reply) }),
+            Ok((_, true)) => self.wait = Wait::Body(Body { kind, fate: Fate::Kept }),
+            Ok((transaction, false)) => self.ask(Question::Open(transaction), Asked::Open(Body { kind, fate: Fate::Kept }), effects),
         }
         Ok(())
     }
@@ -103,12 +113,14 @@ impl Session {
                 }
             }
             (Some(reply), Kind::Data) => {
+                self.log(self.reject("DATA", None, &reply), effects);
                 self.mail = None;
                 return self.say(reply, effects);
             }
             (Some(reply), Kind::Chunk { .. }) => {
+                self.log(self.reject("BDAT", None, &reply), effects);
                 self.mail = None;
-                body.refused = Some(reply);
+                body.fate = Fate::Refused(reply);
             }
         }
         self.wait = Wait::Body(body);
@@ -124,14 +136,14 @@ impl Session {
     pub(super) fn chunk(&mut self, octets: &[u8], effects: &mut Effects) {
         let limit = self.settings.limits.message_size;
         let (Wait::Body(body), Some(mail)) = (&mut self.wait, &mut self.mail) else { return };
-        let (None, Some(content)) = (&body.refused, &mut mail.content) else { return };
+        let (Fate::Kept, Some(content)) = (&body.fate, &mut mail.content) else { return };
         match body.kind {
             Kind::Chunk { .. } if mail.envelope.body != mail::Body::BinaryMime => content.add_lines(octets),
             Kind::Data | Kind::Chunk { .. } => content.pending.extend_from_slice(octets),
         }
         content.octets = content.octets.saturating_add(octets.len() as u64);
         if limit > 0 && content.octets > limit {
-            body.refused = Some(Reply::new(552, 3, 4, "Error: message file too big"));
+            body.fate = Fate::Refused(Reply::new(552, 3, 4, "Error: message file too big"));
             content.pending = Vec::new();
         } else if content.pending.len() >= BLOCK {
             let block = core::mem::take(&mut content.pending).into();
@@ -141,17 +153,18 @@ impl Session {
         }
     }
 
-    pub(super) fn write_answer(&mut self, mut body: Body, answer: Answer) {
+    pub(super) fn write_answer(&mut self, mut body: Body, answer: Answer, effects: &mut Effects) {
         let reply = match answer {
             Answer::Accepted => None,
             Answer::Refused(reply) => Some(reply),
             Answer::Unavailable => Some(Reply::write_error()),
             Answer::Named(_) => Some(confused()),
         };
-        if reply.is_some() {
+        if let Some(reply) = reply {
+            self.log(self.reject("END-OF-MESSAGE", None, &reply), effects);
             // The world holds nothing open any more; nor do we.
             self.mail = None;
-            body.refused = reply;
+            body.fate = Fate::Refused(reply);
         }
         self.wait = Wait::Body(body);
     }
@@ -159,12 +172,16 @@ impl Session {
     pub(super) fn chunk_end(&mut self, odd: Oddities, effects: &mut Effects) {
         let Wait::Body(body) = core::mem::replace(&mut self.wait, Wait::Command) else { return };
         self.tally.note(odd);
-        if let Some(reply) = body.refused {
-            // A chunk that no transaction wanted is a client's mistake, not a message refused.
-            if !matches!(reply.code, 503 | 554) {
-                self.log(self.reject("END-OF-MESSAGE", None, &reply), effects);
+        match body.fate {
+            Fate::Kept => {}
+            Fate::Unwanted(reply) => return self.say(reply, effects),
+            Fate::Refused(reply) => {
+                // Told when it happened, unless it is still open and only too big.
+                if self.mail.is_some() {
+                    self.log(self.reject("END-OF-MESSAGE", None, &reply), effects);
+                }
+                return self.abandon(Afterwards::Say(reply), effects);
             }
-            return self.abandon(Afterwards::Say(reply), effects);
         }
         match (body.kind, self.mail.as_mut().and_then(|mail| mail.content.as_mut())) {
             (Kind::Chunk { size, last: false }, Some(_)) => self.say(Reply::new(250, 0, 0, format!("Ok: {size} bytes")), effects),
@@ -200,20 +217,33 @@ impl Session {
 impl Content {
     /// Adds octets of a chunk with LF line ends; what a bare CR or LF and NUL become is as in [`wire::reader`].
     fn add_lines(&mut self, octets: &[u8]) {
-        for &first in octets {
-            match (core::mem::take(&mut self.cr), first) {
-                (true, b'\n') => {}
-                (true, _) => self.bare_cr(),
-                (false, b'\n') => self.odd.mixed_ends = true,
-                (false, _) => {}
+        let mut rest = octets;
+        while let Some(&first) = rest.first() {
+            if core::mem::take(&mut self.cr) {
+                if first == b'\n' {
+                    self.pending.push(b'\n');
+                    rest = &rest[1..];
+                    continue;
+                }
+                self.bare_cr();
             }
-            if first == b'\r' {
-                self.cr = true;
-            } else {
-                self.odd.nul |= first == 0;
-                self.pending.push(first);
+            let plain = memchr::memchr3(b'\r', b'\n', 0, rest).unwrap_or(rest.len());
+            self.pending.extend_from_slice(&rest[..plain]);
+            rest = &rest[plain..];
+            if let Some((&odd, tail)) = rest.split_first() {
+                self.odd_octet(odd);
+                rest = tail;
             }
         }
+    }
+
+    fn odd_octet(&mut self, octet: u8) {
+        match octet {
+            b'\r' => return self.cr = true,
+            b'\n' => self.odd.mixed_ends = true,
+            _ => self.odd.nul = true,
+        }
+        self.pending.push(octet);
     }
 
     /// No more chunks: a CR at the very end stood alone.

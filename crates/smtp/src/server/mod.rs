@@ -259,7 +259,7 @@ impl Session {
             Asked::Verify(address) => self.verify_answer(&address, answer, effects),
             Asked::Flush(domain) => self.flush_answer(&domain, answer, effects),
             Asked::Open(body) => self.open_answer(body, answer, effects),
-            Asked::Write(body) => self.write_answer(body, answer),
+            Asked::Write(body) => self.write_answer(body, answer, effects),
             Asked::Commit => self.commit_answer(answer, effects),
             Asked::Discard(afterwards) => self.afterwards(afterwards, effects),
         }
