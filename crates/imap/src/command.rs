@@ -326,28 +326,80 @@ mod tests {
     #[test]
     fn every_row_reads_an_example() {
         let examples = [
-            "a capability", "a noop ", "a logout", "a id nil", "a id (\"name\" \"x\" \"version\" nil)", "a starttls",
-            "a authenticate plain", "a authenticate PLAIN AGEAYg==", "a login kevin \"a b\"", "a enable condstore x",
-            "a select inbox", "a examine \"a b\"", "a create Sent (USE (\\Sent))", "a create x", "a delete x", "a rename x y",
-            "a subscribe x", "a unsubscribe x", "a list \"\" *", "a list (subscribed) \"\" (a b%) return (children status (messages))",
-            "a lsub \"\" %", "a namespace", "a status inbox (messages recent)", "a idle", "a check", "a close", "a unselect",
-            "a expunge", "a uid expunge 1:*", "a search all", "a uid search 1:2 unseen", "a fetch 1 flags", "a uid fetch 1:* (flags uid)",
-            "a store 1 +flags (\\Deleted)", "a uid store 1 -flags.silent \\Seen $x", "a copy 1 x", "a uid copy 1 x", "a move 1 x", "a uid move 1 x",
+            "a capability",
+            "a noop ",
+            "a logout",
+            "a id nil",
+            "a id (\"name\" \"x\" \"version\" nil)",
+            "a starttls",
+            "a authenticate plain",
+            "a authenticate PLAIN AGEAYg==",
+            "a login kevin \"a b\"",
+            "a enable condstore x",
+            "a select inbox",
+            "a examine \"a b\"",
+            "a create Sent (USE (\\Sent))",
+            "a create x",
+            "a delete x",
+            "a rename x y",
+            "a subscribe x",
+            "a unsubscribe x",
+            "a list \"\" *",
+            "a list (subscribed) \"\" (a b%) return (children status (messages))",
+            "a lsub \"\" %",
+            "a namespace",
+            "a status inbox (messages recent)",
+            "a idle",
+            "a check",
+            "a close",
+            "a unselect",
+            "a expunge",
+            "a uid expunge 1:*",
+            "a search all",
+            "a uid search 1:2 unseen",
+            "a fetch 1 flags",
+            "a uid fetch 1:* (flags uid)",
+            "a store 1 +flags (\\Deleted)",
+            "a uid store 1 -flags.silent \\Seen $x",
+            "a copy 1 x",
+            "a uid copy 1 x",
+            "a move 1 x",
+            "a uid move 1 x",
         ];
         for example in examples {
             assert!(parse(example).is_ok(), "{example}: {:?}", parse(example));
         }
         for row in TABLE.iter().filter(|row| row.name != "APPEND") {
-            assert!(examples.iter().any(|e| e[2..].to_ascii_uppercase().starts_with(row.name)), "no example of {}", row.name);
+            assert!(
+                examples.iter().any(|e| e[2..].to_ascii_uppercase().starts_with(row.name)),
+                "no example of {}",
+                row.name
+            );
         }
     }
 
     #[test]
     fn nonsense_is_refused() {
         for text in [
-            "a uid fetch 1", "a fetch 0 flags", "a fetch", "a noop x", "a select", "a select x y", "a store 1 flags", "a login x",
-            "a store 1 +flags (\\Bogus)", "a status inbox ()", "a status inbox", "a enable", "a rename x", "a list \"\"", "a uid", "a uid noop",
-            "a select &AGE-", "a list (recursivematch) \"\" *", "a create x (use (\\Bogus))",
+            "a uid fetch 1",
+            "a fetch 0 flags",
+            "a fetch",
+            "a noop x",
+            "a select",
+            "a select x y",
+            "a store 1 flags",
+            "a login x",
+            "a store 1 +flags (\\Bogus)",
+            "a status inbox ()",
+            "a status inbox",
+            "a enable",
+            "a rename x",
+            "a list \"\"",
+            "a uid",
+            "a uid noop",
+            "a select &AGE-",
+            "a list (recursivematch) \"\" *",
+            "a create x (use (\\Bogus))",
         ] {
             assert!(parse(text).is_err(), "{text}");
         }

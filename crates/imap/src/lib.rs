@@ -17,7 +17,6 @@ pub mod login;
 pub mod question;
 pub mod session;
 
-
 pub use login::Login;
 pub use question::{Answer, LoginAnswer, LoginQuestion, Question};
 pub use session::Session;

@@ -135,10 +135,7 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     /// When a parenthesis is missing, nesting is too deep or an item fails.
-    pub fn list<T>(
-        &mut self,
-        mut item: impl FnMut(&mut Self) -> Parsed<T>,
-    ) -> Parsed<alloc::vec::Vec<T>> {
+    pub fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Parsed<T>) -> Parsed<alloc::vec::Vec<T>> {
         self.expect(b'(')?;
         self.deeper(|cursor| {
             let mut items = alloc::vec::Vec::new();

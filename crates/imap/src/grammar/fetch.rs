@@ -235,8 +235,21 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         for text in [
-            "", "()", "(flags", "flags)", "body[", "body[0]", "body[1.]", "body[mime]", "body[header.fields ()]", "body[]<1>",
-            "body[]<0.0>", "body.peek", "body[1.foo]", "flags uid", "body[]<-1.5>",
+            "",
+            "()",
+            "(flags",
+            "flags)",
+            "body[",
+            "body[0]",
+            "body[1.]",
+            "body[mime]",
+            "body[header.fields ()]",
+            "body[]<1>",
+            "body[]<0.0>",
+            "body.peek",
+            "body[1.foo]",
+            "flags uid",
+            "body[]<-1.5>",
         ] {
             assert!(items(text).is_err(), "{text}");
         }

@@ -156,7 +156,8 @@ mod tests {
 
     #[test]
     fn one_form_per_name() {
-        for wire in [&b"&AGE-"[..], b"&", b"&AOk", b"Envoy\xc3\xa9s", b"a\nb", b"&AOk-&AOk-", b"&2D0-", b"&AO-", b"&!-"] {
+        for wire in [&b"&AGE-"[..], b"&", b"&AOk", b"Envoy\xc3\xa9s", b"a\nb", b"&AOk-&AOk-", b"&2D0-", b"&AO-", b"&!-"]
+        {
             assert_eq!(decode(wire), None, "{wire:?}");
         }
     }

@@ -227,10 +227,21 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         for text in [
-            "all", "1:*", "uid 1,2", "answered deleted draft flagged new old recent seen", "bcc a cc b from c subject d to e",
-            "before 1-Jan-2020 on \"20-Nov-2026\" since 1-Feb-2020", "sentbefore 1-Jan-2020 senton 2-Jan-2020 sentsince 3-Jan-2020",
-            "body {3}\r\nabc text \"a b\"", "header X-Spam \"\"", "keyword $Junk unkeyword $NotJunk", "larger 10 smaller 20",
-            "not seen", "or seen (answered not (deleted draft))", "charset utf-8 subject é", "undeleted unseen unanswered undraft unflagged",
+            "all",
+            "1:*",
+            "uid 1,2",
+            "answered deleted draft flagged new old recent seen",
+            "bcc a cc b from c subject d to e",
+            "before 1-Jan-2020 on \"20-Nov-2026\" since 1-Feb-2020",
+            "sentbefore 1-Jan-2020 senton 2-Jan-2020 sentsince 3-Jan-2020",
+            "body {3}\r\nabc text \"a b\"",
+            "header X-Spam \"\"",
+            "keyword $Junk unkeyword $NotJunk",
+            "larger 10 smaller 20",
+            "not seen",
+            "or seen (answered not (deleted draft))",
+            "charset utf-8 subject é",
+            "undeleted unseen unanswered undraft unflagged",
             "all ",
         ] {
             assert!(parse(text).is_ok(), "{text}: {:?}", parse(text));
@@ -240,7 +251,20 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in ["", "bogus", "()", "not", "or seen", "before 31-Feb-2020", "larger -1", "uid", "(seen", "seen)", "charset", "keyword \\Seen"] {
+        for text in [
+            "",
+            "bogus",
+            "()",
+            "not",
+            "or seen",
+            "before 31-Feb-2020",
+            "larger -1",
+            "uid",
+            "(seen",
+            "seen)",
+            "charset",
+            "keyword \\Seen",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

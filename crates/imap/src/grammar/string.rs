@@ -35,6 +35,11 @@ pub fn is_astring_char(octet: u8) -> bool {
     is_atom_char(octet) || octet == b']'
 }
 
+/// What people type without quotes, accents in passwords included.
+fn is_bare_char(octet: u8) -> bool {
+    is_astring_char(octet) || octet >= 0x80
+}
+
 /// `list-char = ATOM-CHAR / list-wildcards / resp-specials`
 fn is_list_char(octet: u8) -> bool {
     is_astring_char(octet) || octet == b'%' || octet == b'*'
@@ -61,7 +66,7 @@ pub fn atom<'a>(cursor: &mut Cursor<'a>) -> Parsed<&'a str> {
 /// # Errors
 /// When neither is next.
 pub fn astring(cursor: &mut Cursor<'_>) -> Parsed<Vec<u8>> {
-    either(cursor, is_astring_char)
+    either(cursor, is_bare_char)
 }
 
 /// `list-mailbox = 1*list-char / string`

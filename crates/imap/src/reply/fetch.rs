@@ -164,7 +164,10 @@ fn literal(text: &mut Vec<u8>, asked: &Octets, octets: Option<Bytes>, read: &mut
 impl Read {
     const fn count(&mut self, what: &SectionText, octets: usize) {
         match what {
-            SectionText::Header | SectionText::HeaderFields(_) | SectionText::HeaderFieldsNot(_) | SectionText::Mime => {
+            SectionText::Header
+            | SectionText::HeaderFields(_)
+            | SectionText::HeaderFieldsNot(_)
+            | SectionText::Mime => {
                 self.headers += 1;
                 self.header_octets += octets as u64;
             }

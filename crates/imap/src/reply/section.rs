@@ -8,8 +8,8 @@ use bytes::Bytes;
 use mail::header;
 use mail::mime::{Kind, Part, Structure};
 
-use crate::grammar::fetch::{Octets, Partial, Section, SectionText};
 use super::write::astring;
+use crate::grammar::fetch::{Octets, Partial, Section, SectionText};
 
 /// The octets of a section; `None` when the message has no such part.
 #[must_use]
@@ -24,7 +24,10 @@ pub fn octets(message: &Bytes, structure: Option<&Structure>, section: &Section)
         match section.text {
             SectionText::All => return slice(message, part.body.clone()),
             SectionText::Mime => return slice(message, part.header.clone()),
-            SectionText::Header | SectionText::HeaderFields(_) | SectionText::HeaderFieldsNot(_) | SectionText::Text => {
+            SectionText::Header
+            | SectionText::HeaderFields(_)
+            | SectionText::HeaderFieldsNot(_)
+            | SectionText::Text => {
                 let inner = inner(structure, part)?;
                 (inner.header.clone(), inner.body.clone())
             }
@@ -149,7 +152,11 @@ mod tests {
             ("body[2.text]<1.9>", "BODY[2.TEXT]<1>", "wo"),
             ("body[2.1]", "BODY[2.1]", "two"),
             ("body[header.fields (to \"x z\")]", "BODY[HEADER.FIELDS (TO \"X Z\")]", "To: b\r\n c\r\n\r\n"),
-            ("body[header.fields.not (to x content-type)]", "BODY[HEADER.FIELDS.NOT (TO X CONTENT-TYPE)]", "From: a\r\n\r\n"),
+            (
+                "body[header.fields.not (to x content-type)]",
+                "BODY[HEADER.FIELDS.NOT (TO X CONTENT-TYPE)]",
+                "From: a\r\n\r\n",
+            ),
             ("body[]<0.7>", "BODY[]<0>", "From: a"),
             ("body[]<5000.7>", "BODY[]<5000>", ""),
         ];

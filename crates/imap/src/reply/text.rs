@@ -27,9 +27,7 @@ pub fn trouble(trouble: &Trouble, mailbox: &str) -> String {
         Trouble::BadName => "[CANNOT] Invalid mailbox name.".into(),
         Trouble::Cannot => "[CANNOT] Operation is not possible for this mailbox.".into(),
         Trouble::InUse => "[INUSE] Mailbox is locked by another program, try again later.".into(),
-        Trouble::Internal => {
-            "[SERVERBUG] Internal error occurred. Refer to server log for more information.".into()
-        }
+        Trouble::Internal => "[SERVERBUG] Internal error occurred. Refer to server log for more information.".into(),
         Trouble::NoMailbox => format!("Mailbox doesn't exist: {mailbox}"),
         Trouble::NoMessage => "[EXPUNGEISSUED] Some of the requested messages no longer exist.".into(),
         Trouble::OverQuota => "[OVERQUOTA] Not enough disk space or quota exceeded.".into(),

@@ -49,7 +49,8 @@ pub fn nstring(out: &mut Vec<u8>, text: Option<&[u8]>) {
 
 /// `astring`, for mailbox names.
 pub fn astring(out: &mut Vec<u8>, text: &[u8]) {
-    let bare = !text.is_empty() && text.iter().all(|octet| is_astring_char(*octet)) && !text.eq_ignore_ascii_case(b"NIL");
+    let bare =
+        !text.is_empty() && text.iter().all(|octet| is_astring_char(*octet)) && !text.eq_ignore_ascii_case(b"NIL");
     if bare { out.extend_from_slice(text) } else { string(out, text) }
 }
 

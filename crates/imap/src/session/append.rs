@@ -90,7 +90,9 @@ impl Session {
 
     pub(super) fn appended(tag: String, mailbox: &Mailbox, answer: &Answer) -> Next {
         match answer {
-            Answer::Appended(validity, uid) => Next::ok(tag, &format!("[APPENDUID {validity} {uid}] Append completed.")),
+            Answer::Appended(validity, uid) => {
+                Next::ok(tag, &format!("[APPENDUID {validity} {uid}] Append completed."))
+            }
             Answer::Refused(trouble) => Next::no(tag, &worded(trouble, mailbox)),
             _ => not_done(tag, answer, mailbox),
         }
@@ -112,7 +114,6 @@ impl Appending {
             _ => Self { refused: Some(Trouble::Internal), ..self },
         }
     }
-
 }
 
 /// A missing mailbox is told with TRYCREATE (RFC 9051 §6.3.12).

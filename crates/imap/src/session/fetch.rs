@@ -76,8 +76,10 @@ impl Session {
             (Step::Marking(read), answer) => {
                 // A mailbox that cannot be written is still read.
                 if let (Answer::Stored(stored), Some(view)) = (answer, &mut self.view) {
-                    let changed: Vec<Uid> =
-                        stored.into_iter().filter_map(|(uid, flags)| view.set_flags(uid, flags).then_some(uid)).collect();
+                    let changed: Vec<Uid> = stored
+                        .into_iter()
+                        .filter_map(|(uid, flags)| view.set_flags(uid, flags).then_some(uid))
+                        .collect();
                     return self.tell_marked(fetching, &read, &changed, out);
                 }
                 self.tell_batch(fetching, &read, out)

@@ -215,9 +215,10 @@ fn tell_name(words: &[&str], name: &str, separator: char, out: &mut Out<'_>) {
 /// As [`not_done`], with the code that scripts look for after DELETE and RENAME.
 fn refused_by_name(tag: String, answer: &Answer, mailbox: &Mailbox) -> Next {
     match answer {
-        Answer::Refused(Trouble::NoMailbox) => {
-            Next::no(tag, &format!("[NONEXISTENT] Mailbox doesn't exist: {}", String::from_utf8_lossy(&mailbox.written)))
-        }
+        Answer::Refused(Trouble::NoMailbox) => Next::no(
+            tag,
+            &format!("[NONEXISTENT] Mailbox doesn't exist: {}", String::from_utf8_lossy(&mailbox.written)),
+        ),
         Answer::Refused(trouble) => refused(tag, trouble, mailbox),
         _ => not_done(tag, answer, mailbox),
     }

@@ -24,22 +24,44 @@ pub(super) enum Job {
     /// It is coming.
     AppendChunk(Appending),
     /// Was it stored?
-    AppendCommit { tag: String, mailbox: Mailbox },
+    AppendCommit {
+        tag: String,
+        mailbox: Mailbox,
+    },
     /// It was given up; this is said then.
-    AppendCancel { tag: String, text: String },
+    AppendCancel {
+        tag: String,
+        text: String,
+    },
     /// The mailbox was closed; the command is complete with this text.
-    Closed { tag: String, text: &'static str },
+    Closed {
+        tag: String,
+        text: &'static str,
+    },
     /// Changes by others, before the command is complete.
-    Complete { tag: String, text: String, expunges: Expunges },
+    Complete {
+        tag: String,
+        text: String,
+        expunges: Expunges,
+    },
     Copy(Copying),
     /// A command with nothing to tell: its completion, and the mailbox it is about.
-    Done { tag: String, text: &'static str, mailbox: Mailbox },
+    Done {
+        tag: String,
+        text: &'static str,
+        mailbox: Mailbox,
+    },
     /// A mailbox is deleted; perhaps the open one.
-    Delete { tag: String, mailbox: Mailbox },
+    Delete {
+        tag: String,
+        mailbox: Mailbox,
+    },
     Expunge(Expunging),
     Fetch(Fetching),
     /// Changes by others while idling.
-    Idle { tag: String },
+    Idle {
+        tag: String,
+    },
     List(Listing),
     Search(Searching),
     Select(Selecting),

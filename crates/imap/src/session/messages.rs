@@ -123,7 +123,10 @@ impl Session {
         let (validity, pairs) = match answer {
             Answer::Copied(validity, pairs) => (validity, pairs),
             Answer::Refused(Trouble::NoMailbox) => {
-                return Next::no(tag, &format!("[TRYCREATE] Mailbox doesn't exist: {}", String::from_utf8_lossy(&to.written)));
+                return Next::no(
+                    tag,
+                    &format!("[TRYCREATE] Mailbox doesn't exist: {}", String::from_utf8_lossy(&to.written)),
+                );
             }
             answer => return not_done(tag, &answer, &to),
         };

@@ -329,7 +329,9 @@ impl Session {
                 Next::Ask(Question::Sync(Look::Disk), Job::Idle { tag })
             }
             // The table keeps these from coming here.
-            Command::StartTls | Command::Authenticate { .. } | Command::Login { .. } => Next::bad(tag, "Already logged in."),
+            Command::StartTls | Command::Authenticate { .. } | Command::Login { .. } => {
+                Next::bad(tag, "Already logged in.")
+            }
             Command::Append(_) => Next::wrong(tag, "APPEND", &Syntax::Arguments),
             Command::List(list) => self.list(tag, list, out),
             Command::Search(numbers, program) => self.search(tag, numbers, program, out),
@@ -355,11 +357,21 @@ impl Session {
             Command::Store(numbers, set, store) => self.store(tag, (numbers, &set), store),
             Command::Copy(numbers, set, to) => self.copy(tag, (numbers, &set), to),
             Command::Move(numbers, set, to) => self.mv(tag, (numbers, &set), to),
-            Command::Capability | Command::Noop | Command::Logout | Command::Id | Command::StartTls | Command::Authenticate { .. }
-            | Command::Login { .. } | Command::Enable(_) | Command::Namespace | Command::Append(_) | Command::Idle | Command::Check
-            | Command::List(_) | Command::Search(..) | Command::Fetch(..) => {
-                Next::bad(tag, "Internal error.")
-            }
+            Command::Capability
+            | Command::Noop
+            | Command::Logout
+            | Command::Id
+            | Command::StartTls
+            | Command::Authenticate { .. }
+            | Command::Login { .. }
+            | Command::Enable(_)
+            | Command::Namespace
+            | Command::Append(_)
+            | Command::Idle
+            | Command::Check
+            | Command::List(_)
+            | Command::Search(..)
+            | Command::Fetch(..) => Next::bad(tag, "Internal error."),
         }
     }
 

@@ -47,8 +47,19 @@ mod tests {
     #[test]
     fn wildcards() {
         let table = [
-            ("*", "a.b", true), ("%", "a", true), ("%", "a.b", false), ("a.%", "a.b", true), ("a.%", "a.b.c", false), ("inbox", "INBOX", true),
-            ("Inbox.%", "INBOX.a", false), ("*c", "a.b.c", true), ("", "a", false), ("", "", true), ("%.%", "a.b", true), ("a*b%", "axxb", true), ("sent", "Sent", false),
+            ("*", "a.b", true),
+            ("%", "a", true),
+            ("%", "a.b", false),
+            ("a.%", "a.b", true),
+            ("a.%", "a.b.c", false),
+            ("inbox", "INBOX", true),
+            ("Inbox.%", "INBOX.a", false),
+            ("*c", "a.b.c", true),
+            ("", "a", false),
+            ("", "", true),
+            ("%.%", "a.b", true),
+            ("a*b%", "axxb", true),
+            ("sent", "Sent", false),
         ];
         for (pattern, name, want) in table {
             assert_eq!(matches(pattern.as_bytes(), name, '.'), want, "{pattern} {name}");

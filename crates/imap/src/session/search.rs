@@ -47,7 +47,11 @@ impl Session {
             }
         }
         let searching = Searching { tag, numbers, sure };
-        if open.is_empty() { self.tell_found(searching, out) } else { Next::Ask(Question::Search(open, test), Job::Search(searching)) }
+        if open.is_empty() {
+            self.tell_found(searching, out)
+        } else {
+            Next::Ask(Question::Search(open, test), Job::Search(searching))
+        }
     }
 
     pub(super) fn found(&mut self, mut searching: Searching, answer: Answer, out: &mut Out<'_>) -> Next {

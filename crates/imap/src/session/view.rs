@@ -88,7 +88,8 @@ impl View {
 
     fn by_number(&self, ranges: &Ranges) -> Vec<Uid> {
         let place = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-        let spans = ranges.spans().iter().filter_map(|(first, last)| self.messages.get(place(*first) - 1..place(*last)));
+        let spans =
+            ranges.spans().iter().filter_map(|(first, last)| self.messages.get(place(*first) - 1..place(*last)));
         spans.flatten().map(|message| message.uid).collect()
     }
 
@@ -171,7 +172,9 @@ impl View {
                 self.tell_message(uid, None, out);
             }
         }
-        self.gone.extend(changes.vanished.into_iter().filter(|uid| self.messages.binary_search_by_key(uid, |m| m.uid).is_ok()));
+        self.gone.extend(
+            changes.vanished.into_iter().filter(|uid| self.messages.binary_search_by_key(uid, |m| m.uid).is_ok()),
+        );
         if expunges == Expunges::Told {
             self.tell_gone(out);
         }
