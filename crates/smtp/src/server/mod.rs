@@ -341,6 +341,3 @@ const HELP: &str = "Commands: HELO EHLO STARTTLS AUTH MAIL RCPT DATA BDAT RSET N
 
 /// Other protocols' verbs: a browser or a proxy made to talk to us (`smtpd_forbidden_commands`).
 const FOREIGN: [&str; 3] = ["CONNECT", "GET", "POST"];
-
-#[cfg(test)]
-mod tests;
