@@ -165,7 +165,7 @@ pub fn raise_descriptors() -> usize {
 /// How many sessions of `each` descriptors fit below `descriptors`, some being kept back.
 #[must_use]
 pub fn sessions_for(descriptors: usize, each: usize) -> usize {
-    (descriptors.saturating_sub(KEPT_BACK) / each.max(1)).max(1)
+    (descriptors.saturating_sub(KEPT_BACK.min(descriptors / 2)) / each.max(1)).max(1)
 }
 
 const UNSETTLED: u8 = 0;

@@ -37,6 +37,7 @@ impl Entry {
             message_id: message_id(&now, transaction, rules),
             from: from(transaction.envelope.reverse_path.as_ref(), rules),
             date: date.clone(),
+            origin: rules.origin.to_string(),
         });
         let mut received = transaction.received.field(&date);
         if binary {
