@@ -73,6 +73,12 @@ pub fn at_every_step<T>(
 }
 
 impl Forgetful {
+    /// An empty disk.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
     /// The top directory.
     #[must_use]
     pub fn root(&self) -> Dir {

@@ -1,8 +1,11 @@
 //! Mail transport: master, smtpd, pickup, qmgr, local, sendmail, mailq.
 
+pub mod bounce;
 pub mod control;
 pub mod local;
 pub mod master;
+pub mod pickup;
+pub mod sendmail;
 pub mod set_up;
 pub mod smtpd;
 pub mod spool;

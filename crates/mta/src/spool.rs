@@ -32,6 +32,7 @@ mod queue_file;
 
 pub use format::{Damage, Origin, Progress, Slot};
 pub use incoming::Incoming;
+pub(crate) use incoming::Place;
 pub use queue_file::{OpenError, QueueFile};
 
 /// A directory of the spool that holds queue files.
@@ -59,7 +60,27 @@ struct Inner {
     deferred: Dir,
     hold: Dir,
     corrupt: Dir,
-    last: Mutex<QueueId>,
+    names: Names,
+}
+
+/// Names messages: ascending, whatever the clock does.
+pub struct Names(Mutex<QueueId>);
+
+impl Default for Names {
+    fn default() -> Self {
+        Self(Mutex::new(QueueId::new(0, salt())))
+    }
+}
+
+impl Names {
+    /// The next name.
+    #[must_use]
+    pub fn next(&self) -> QueueId {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = last.after(u64::try_from(since.as_micros()).unwrap_or(0));
+        *last
+    }
 }
 
 impl Queue {
@@ -91,7 +112,7 @@ impl Spool {
             deferred: root.subdir(Queue::Deferred.name())?,
             hold: root.subdir(Queue::Hold.name())?,
             corrupt: root.subdir(Queue::Corrupt.name())?,
-            last: Mutex::new(QueueId::new(0, salt())),
+            names: Names::default(),
         })))
     }
 
@@ -121,10 +142,7 @@ impl Spool {
     /// A name for a message that is about to come in.
     #[must_use]
     pub fn new_id(&self) -> QueueId {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = last.after(u64::try_from(since.as_micros()).unwrap_or(0));
-        *last
+        self.0.names.next()
     }
 
     /// Begins a message under a new name.
@@ -136,7 +154,7 @@ impl Spool {
     /// Begins a message under a name from [`Spool::new_id`] that has been told already. Nothing touches the disk yet.
     #[must_use]
     pub fn enter_as(&self, id: QueueId, envelope: &Envelope, origin: &Origin) -> Incoming {
-        Incoming::new(self.0.incoming.clone(), id, envelope, origin)
+        Incoming::new(Place { dir: self.0.incoming.clone(), id, mode: 0o600 }, envelope, origin)
     }
 
     /// Opens a queue file and reads all of it but the content.
@@ -144,7 +162,7 @@ impl Spool {
     /// # Errors
     /// [`OpenError::Gone`] is normal when several look at a directory; [`OpenError::Damaged`]: see [`Spool::set_aside`].
     pub fn read(&self, queue: Queue, id: QueueId) -> Result<QueueFile, OpenError> {
-        QueueFile::open(self.dir(queue), id)
+        QueueFile::open(self.dir(queue), id, Access::ReadWrite)
     }
 
     /// As [`Spool::read`], but a damaged file is put aside with a line in the log, and `None` says that there is nothing
@@ -260,10 +278,10 @@ pub(crate) fn clean(dir: &Dir, age: Duration) -> io::Result<usize> {
 }
 
 fn is_stale(dir: &Dir, name: &str, age: Duration) -> bool {
-    let Ok(file) = dir.open_file(name, Access::ReadWrite) else { return false };
+    let Ok(file) = dir.open_file(name, Access::Read) else { return false };
     let Ok(meta) = file.meta() else { return false };
     let old = SystemTime::now().duration_since(meta.mtime).is_ok_and(|since| since >= age);
-    old && file.lock(Lock::Exclusive, Patience::None).is_ok()
+    old && file.lock(Lock::Shared, Patience::None).is_ok()
 }
 
 /// Two hexadecimal digits of a queue id, so that programs that name messages in the same microsecond differ.

@@ -190,6 +190,35 @@ pub(crate) fn end_record(checksum: u32, recipients: usize) -> Vec<u8> {
     out
 }
 
+/// A piece of content on its way from `sendmail` to `facteur-drop`: a `C` record.
+pub(crate) fn chunk_record(octets: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(octets.len() + 9);
+    record(&mut out, b'C', octets);
+    out
+}
+
+/// What stands at the beginning of a stream of `C` records that ends with a `Z` record.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Piece<'a> {
+    /// Content, and how many octets the record takes.
+    Content(&'a [u8], usize),
+    /// The end: the checksum of all content.
+    End(u32),
+    /// More octets are needed.
+    More,
+}
+
+/// Reads one record of such a stream, of a message of so many recipients.
+pub(crate) fn read_piece(octets: &[u8], recipients: usize) -> Result<Piece<'_>, Damage> {
+    let mut records = Records { octets, at: 0 };
+    match records.next() {
+        Next::More => Ok(Piece::More),
+        Next::Wrong => Err(Damage::Checksum),
+        Next::Record(b'C', payload) => Ok(Piece::Content(payload, records.at)),
+        Next::Record(..) => read_end(octets, recipients).map(Piece::End),
+    }
+}
+
 impl Appended {
     /// Writes the record.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {

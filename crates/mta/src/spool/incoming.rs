@@ -15,6 +15,7 @@ use super::format::{self, MESSAGE_RECORD, Origin};
 pub struct Incoming {
     dir: Dir,
     id: QueueId,
+    mode: u32,
     /// What is not yet in the file; first of all the prologue.
     buffer: Vec<u8>,
     file: Option<File>,
@@ -28,12 +29,22 @@ pub struct Incoming {
     named: bool,
 }
 
+/// Where a message is to appear.
+pub(crate) struct Place {
+    pub(crate) dir: Dir,
+    pub(crate) id: QueueId,
+    pub(crate) mode: u32,
+}
+
 impl Incoming {
-    pub(super) fn new(dir: Dir, id: QueueId, envelope: &Envelope, origin: &Origin) -> Self {
+    /// Begins a message there. Nothing touches the disk yet.
+    pub(crate) fn new(place: Place, envelope: &Envelope, origin: &Origin) -> Self {
+        let Place { dir, id, mode } = place;
         let buffer = format::prologue(id, envelope, origin);
         Self {
             dir,
             id,
+            mode,
             message_record: (buffer.len() - MESSAGE_RECORD) as u64,
             buffer,
             file: None,
@@ -100,7 +111,7 @@ impl Incoming {
         }
         self.failed = true;
         if self.file.is_none() {
-            let file = self.dir.create(&self.temporary(), 0o600)?;
+            let file = self.dir.create(&self.temporary(), self.mode)?;
             // Tells those who clean up that this file has a writer; lasts as long as the descriptor.
             file.lock(Lock::Exclusive, Patience::None).ok();
             self.file = Some(file);

@@ -46,8 +46,9 @@ pub enum OpenError {
 }
 
 impl QueueFile {
-    pub(super) fn open(dir: &Dir, id: QueueId) -> Result<Self, OpenError> {
-        let file = match dir.open_file(&id.name(), Access::ReadWrite) {
+    /// Opens a queue file; for reading only, nothing can be noted in it.
+    pub(crate) fn open(dir: &Dir, id: QueueId, access: Access) -> Result<Self, OpenError> {
+        let file = match dir.open_file(&id.name(), access) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(OpenError::Gone),
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(Damage::Magic.into()),
             file => file?,

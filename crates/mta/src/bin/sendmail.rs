@@ -1,0 +1,5 @@
+//! The `sendmail` command. See `mta::sendmail`.
+
+fn main() -> std::process::ExitCode {
+    mta::sendmail::main("sendmail")
+}

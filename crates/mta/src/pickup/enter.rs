@@ -1,0 +1,168 @@
+//! From `maildrop` into the queue, some messages at a time so that they share their syncs.
+
+use std::io;
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use config::Config;
+use durable::{Access, Dir};
+use mail::{Address, Domain, Envelope, QueueId, Recipient};
+
+use super::complete::{self, Facts};
+use crate::spool::{Damage, Incoming, OpenError, Origin, QueueFile, Spool};
+
+/// What is needed to enter messages.
+pub(super) struct Entry {
+    spool: Spool,
+    maildrop: Dir,
+    qmgr: PathBuf,
+    socket: Option<UnixDatagram>,
+    host: String,
+    mail_name: String,
+    origin: Option<Domain>,
+}
+
+impl Entry {
+    pub(super) fn new(config: &Config, spool: Spool, maildrop: Dir) -> Self {
+        let socket = UnixDatagram::unbound().ok();
+        socket.iter().for_each(|socket| drop(socket.set_nonblocking(true)));
+        Self {
+            spool,
+            maildrop,
+            qmgr: PathBuf::from(config.text("queue_directory")).join("public/qmgr"),
+            socket,
+            host: config.text("myhostname").to_owned(),
+            mail_name: config.text("mail_name").to_owned(),
+            origin: Domain::parse(config.text("myorigin")).ok(),
+        }
+    }
+
+    /// Enters all that is there now, until the directory has nothing that can be entered. What fails stays for the next
+    /// time.
+    pub(super) fn enter_all(&self) {
+        let mut before = None;
+        loop {
+            let mut ids = match self.maildrop.entries() {
+                Ok(entries) => entries.iter().filter_map(|entry| QueueId::parse(&entry.name)).collect::<Vec<_>>(),
+                Err(error) => return tracing::warn!("maildrop: {error}"),
+            };
+            ids.sort_unstable();
+            // Nothing new, or nothing but what could not be entered a moment ago.
+            if ids.is_empty() || before.as_ref() == Some(&ids) {
+                return;
+            }
+            self.enter_batch(&ids);
+            before = Some(ids);
+        }
+    }
+
+    fn enter_batch(&self, ids: &[QueueId]) {
+        let left = Mutex::new(ids.iter());
+        let next = || left.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next().copied();
+        std::thread::scope(|scope| {
+            for _ in 1..ids.len().min(THREADS) {
+                scope.spawn(|| std::iter::from_fn(next).for_each(|id| self.enter_one(id)));
+            }
+            std::iter::from_fn(next).for_each(|id| self.enter_one(id));
+        });
+        if let Err(error) = self.maildrop.sync_shared() {
+            tracing::warn!("maildrop: {error}");
+        }
+    }
+
+    fn enter_one(&self, dropped: QueueId) {
+        let entered = match QueueFile::open(&self.maildrop, dropped, Access::Read) {
+            Ok(file) => self.enter(&file),
+            Err(error) => Err(error),
+        };
+        match entered {
+            Ok(id) => {
+                // Should this fail, it is entered again, which is said here and better than lost.
+                if let Err(error) = self.maildrop.unlink(&dropped.name()) {
+                    tracing::error!("{id}: maildrop/{dropped} cannot be removed: {error}");
+                }
+                self.wake_qmgr(id);
+            }
+            Err(OpenError::Gone) => {}
+            Err(OpenError::Disk(error)) => tracing::warn!("maildrop/{dropped}: {error}"),
+            Err(OpenError::Damaged(damage)) => self.set_aside(dropped, damage),
+        }
+    }
+
+    fn set_aside(&self, dropped: QueueId, damage: Damage) {
+        tracing::error!("maildrop/{dropped}: {damage}; moved to corrupt");
+        let corrupt = self.spool.dir(crate::spool::Queue::Corrupt);
+        if let Err(error) = self.maildrop.rename_new(&dropped.name(), corrupt, &dropped.name()) {
+            tracing::error!("maildrop/{dropped}: {error}");
+        }
+    }
+
+    fn enter(&self, file: &QueueFile) -> Result<QueueId, OpenError> {
+        let meta = file.file.meta()?;
+        if meta.links != 1 {
+            return Err(Damage::Magic.into());
+        }
+        let envelope = self.qualified(&file.envelope);
+        let message = self.spool.enter(&envelope, &Origin::Local { uid: meta.uid });
+        let id = message.id();
+        let sender = envelope.reverse_path.as_ref().map(ToString::to_string).unwrap_or_default();
+        tracing::info!("{id}: uid={} from=<{sender}>", meta.uid);
+        let facts = Facts {
+            id,
+            uid: meta.uid,
+            arrival: file.arrival,
+            host: &self.host,
+            mail_name: &self.mail_name,
+            sender: &sender,
+        };
+        Self::write(message, file, &facts)
+    }
+
+    fn write(mut message: Incoming, file: &QueueFile, facts: &Facts<'_>) -> Result<QueueId, OpenError> {
+        let head_size = file.size().min(complete::MAX_HEADER);
+        let mut head = vec![0; usize::try_from(head_size).map_err(io::Error::other)?];
+        file.file.read_exact_at(&mut head, file.content.start)?;
+        let done = complete::complete(&head, facts);
+        tracing::info!("{}: message-id={}", facts.id, done.message_id);
+        message.write(&done.header)?;
+        message.write(&head[done.body..])?;
+        let mut at = file.content.start + head_size;
+        let mut chunk = vec![0; CHUNK];
+        while at < file.content.end {
+            let want = usize::try_from(file.content.end - at).unwrap_or(CHUNK).min(CHUNK);
+            file.file.read_exact_at(&mut chunk[..want], at)?;
+            message.write(&chunk[..want])?;
+            at += want as u64;
+        }
+        Ok(message.commit()?)
+    }
+
+    /// Bare names get `myorigin`; what the user wrote is kept beside it for the log and `X-Original-To`.
+    fn qualified(&self, envelope: &Envelope) -> Envelope {
+        let whole = |address: &Address| match &self.origin {
+            Some(origin) => address.clone().qualified(origin),
+            None => address.clone(),
+        };
+        let recipient = |given: &Recipient| {
+            let address = whole(&given.address);
+            let original = (address != given.address).then(|| given.address.clone());
+            Recipient { address, original, ..given.clone() }
+        };
+        Envelope {
+            reverse_path: envelope.reverse_path.as_ref().map(whole),
+            recipients: envelope.recipients.iter().map(recipient).collect(),
+            ..envelope.clone()
+        }
+    }
+
+    /// Lost when qmgr does not run; it looks at the directory when it starts.
+    fn wake_qmgr(&self, id: QueueId) {
+        if let Some(socket) = &self.socket {
+            socket.send_to(format!("{id}\n").as_bytes(), &self.qmgr).ok();
+        }
+    }
+}
+
+const THREADS: usize = 16;
+const CHUNK: usize = 64 * 1024;
