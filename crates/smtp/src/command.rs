@@ -179,12 +179,19 @@ fn bad_sender(text: &str) -> BadPath {
 fn mail_parameter(parameter: &str, into: &mut MailParameters) -> Result<(), Reply> {
     let (name, value) = parameter.split_once('=').map_or((parameter, None), |(name, value)| (name, Some(value)));
     match (name.to_ascii_uppercase().as_str(), value) {
-        ("SIZE", Some(value)) => into.size = Some(size(value).ok_or_else(|| Reply::new(501, 5, 4, "Bad message size syntax"))?),
-        ("BODY", Some(value)) => into.body = body(value).ok_or_else(|| Reply::new(501, 5, 4, format!("Unsupported body type: {value}")))?,
+        ("SIZE", Some(value)) => {
+            into.size = Some(size(value).ok_or_else(|| Reply::new(501, 5, 4, "Bad message size syntax"))?)
+        }
+        ("BODY", Some(value)) => {
+            into.body = body(value).ok_or_else(|| Reply::new(501, 5, 4, format!("Unsupported body type: {value}")))?
+        }
         ("SMTPUTF8", None) => into.smtputf8 = true,
-        ("RET", Some(value)) => into.ret = Some(ret(value).ok_or_else(|| Reply::new(501, 5, 4, "Bad RET parameter syntax"))?),
+        ("RET", Some(value)) => {
+            into.ret = Some(ret(value).ok_or_else(|| Reply::new(501, 5, 4, "Bad RET parameter syntax"))?)
+        }
         ("ENVID", Some(value)) => {
-            let decoded = (value.len() <= MAX_ENVID).then(|| xtext::decode(value)).flatten().filter(|envid| !envid.is_empty());
+            let decoded =
+                (value.len() <= MAX_ENVID).then(|| xtext::decode(value)).flatten().filter(|envid| !envid.is_empty());
             into.envid = Some(decoded.ok_or_else(|| Reply::new(501, 5, 4, "Bad ENVID parameter syntax"))?);
         }
         // RFC 4954 §5: who first submitted it. We trust nobody's word for that, so it is read and left.
@@ -223,8 +230,13 @@ fn bad_recipient(text: &str) -> BadPath {
 fn rcpt_parameter(parameter: &str, into: &mut RcptParameters) -> Result<(), Reply> {
     let (name, value) = parameter.split_once('=').map_or((parameter, None), |(name, value)| (name, Some(value)));
     match (name.to_ascii_uppercase().as_str(), value) {
-        ("NOTIFY", Some(value)) => into.notify = Some(notify(value).ok_or_else(|| Reply::new(501, 5, 4, "Error: Bad NOTIFY parameter syntax"))?),
-        ("ORCPT", Some(value)) => into.orcpt = Some(orcpt(value).ok_or_else(|| Reply::new(501, 5, 4, "Error: Bad ORCPT parameter syntax"))?),
+        ("NOTIFY", Some(value)) => {
+            into.notify =
+                Some(notify(value).ok_or_else(|| Reply::new(501, 5, 4, "Error: Bad NOTIFY parameter syntax"))?)
+        }
+        ("ORCPT", Some(value)) => {
+            into.orcpt = Some(orcpt(value).ok_or_else(|| Reply::new(501, 5, 4, "Error: Bad ORCPT parameter syntax"))?)
+        }
         _ => return Err(unsupported(parameter)),
     }
     Ok(())

@@ -53,7 +53,9 @@ enum Place {
     /// After a field that was dropped.
     Dropped,
     /// Inside a line too long to hold; what holds for its field.
-    LongLine { dropped: bool },
+    LongLine {
+        dropped: bool,
+    },
     Body,
 }
 
@@ -72,8 +74,25 @@ impl Head {
     /// Adds what is missing when `completion` says what with; else passes the header on, less what is dropped.
     #[must_use]
     pub const fn new(completion: Option<Completion>) -> Self {
-        let seen = Seen { message_id: false, date: false, from: false, resent: false, resent_message_id: false, resent_date: false, resent_from: false };
-        Self { completion, place: Place::Start, held: Vec::new(), addresses: Vec::new(), seen, message_id: None, hops: 0, length: 0 }
+        let seen = Seen {
+            message_id: false,
+            date: false,
+            from: false,
+            resent: false,
+            resent_message_id: false,
+            resent_date: false,
+            resent_from: false,
+        };
+        Self {
+            completion,
+            place: Place::Start,
+            held: Vec::new(),
+            addresses: Vec::new(),
+            seen,
+            message_id: None,
+            hops: 0,
+            length: 0,
+        }
     }
 
     /// Takes octets of the message and appends what is to be stored.
@@ -294,10 +313,22 @@ mod tests {
             ("", all.to_string()),
             ("\nbody\n", [all, "\nbody\n"].concat()),
             ("DATE : x\nmessage-id:<1>\nFrom: z@z\n\n", "DATE : x\nmessage-id:<1>\nFrom: z@z\n\n".to_string()),
-            ("From: z@z\n (more)\nBcc: a\n b\nTo: c@c\nno header\n", "From: z@z\n (more)\nTo: c@c\nMessage-Id: <i@vm>\nDate: D\n\nno header\n".to_string()),
-            ("From x y\nFrom: z@z\n\n", "X-Mailbox-Line: From x y\nFrom: z@z\nMessage-Id: <i@vm>\nDate: D\n\n".to_string()),
-            ("Resent-From: z@z\nDate: x\n\n", "Resent-From: z@z\nDate: x\nResent-Message-Id: <i@vm>\nResent-Date: D\n\n".to_string()),
-            ("To: kevin,\n foo\nDate: x\n\n", "To: kevin@o,\n foo@o\nDate: x\nMessage-Id: <i@vm>\nFrom: a@b\n\n".to_string()),
+            (
+                "From: z@z\n (more)\nBcc: a\n b\nTo: c@c\nno header\n",
+                "From: z@z\n (more)\nTo: c@c\nMessage-Id: <i@vm>\nDate: D\n\nno header\n".to_string(),
+            ),
+            (
+                "From x y\nFrom: z@z\n\n",
+                "X-Mailbox-Line: From x y\nFrom: z@z\nMessage-Id: <i@vm>\nDate: D\n\n".to_string(),
+            ),
+            (
+                "Resent-From: z@z\nDate: x\n\n",
+                "Resent-From: z@z\nDate: x\nResent-Message-Id: <i@vm>\nResent-Date: D\n\n".to_string(),
+            ),
+            (
+                "To: kevin,\n foo\nDate: x\n\n",
+                "To: kevin@o,\n foo@o\nDate: x\nMessage-Id: <i@vm>\nFrom: a@b\n\n".to_string(),
+            ),
             (" leading\n", [all, "\n leading\n"].concat()),
         ] {
             assert_eq!(run(&[message.as_bytes()], Some(completion())).0, stored);

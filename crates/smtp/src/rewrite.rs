@@ -95,7 +95,12 @@ fn is_bare(text: &[u8]) -> bool {
     match text {
         [] => false,
         [b'"', inside @ .., b'"'] => !inside.is_empty() && closing(text, 1, b'"') == Some(text.len() - 1),
-        _ => !text.starts_with(b"=?") && text.iter().all(|octet| octet.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(octet) || !octet.is_ascii()),
+        _ => {
+            !text.starts_with(b"=?")
+                && text.iter().all(|octet| {
+                    octet.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(octet) || !octet.is_ascii()
+                })
+        }
     }
 }
 
@@ -174,7 +179,22 @@ mod tests {
 
     #[test]
     fn the_rest_stays() {
-        for value in ["", "a@b", "<>", "John Doe", "undisclosed-recipients:;", "=?utf-8?q?x?=", "a@[1.2.3.4]", "<a", "(a", "\"a", "<@x:a@b>", "a b <c@d>", "\"a@b\"@c", "<a b>"] {
+        for value in [
+            "",
+            "a@b",
+            "<>",
+            "John Doe",
+            "undisclosed-recipients:;",
+            "=?utf-8?q?x?=",
+            "a@[1.2.3.4]",
+            "<a",
+            "(a",
+            "\"a",
+            "<@x:a@b>",
+            "a b <c@d>",
+            "\"a@b\"@c",
+            "<a b>",
+        ] {
             assert_eq!(complete(value), value);
         }
         assert!(is_address_field(b"resent-TO") && !is_address_field(b"Subject") && !is_address_field(b"Resent-"));

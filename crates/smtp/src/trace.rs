@@ -27,7 +27,8 @@ impl Received {
     /// The whole field with LF line ends. `date` is as in RFC 5322 §3.3, with Postfix's zone comment.
     #[must_use]
     pub fn field(&self, date: &str) -> String {
-        let end = self.recipient.as_ref().map_or_else(|| String::from(";\n\t"), |address| format!("\n\tfor <{address}>; "));
+        let end =
+            self.recipient.as_ref().map_or_else(|| String::from(";\n\t"), |address| format!("\n\tfor <{address}>; "));
         format!(
             "Received: from {} ({})\n\tby {} (Facteur) with {} id {}{end}{date}\n",
             plain(&self.helo),
@@ -48,7 +49,11 @@ pub fn local(by: &str, uid: u32, id: QueueId, date: &str) -> String {
 /// A peer's text for use in a field: no controls, no comment signs, so that it cannot pose as another part.
 fn plain(text: &str) -> Cow<'_, str> {
     // The one pair of brackets that is ours, around the client's address, holds neither.
-    if text.chars().any(is_special) { text.chars().map(|c| if is_special(c) { '?' } else { c }).collect::<String>().into() } else { text.into() }
+    if text.chars().any(is_special) {
+        text.chars().map(|c| if is_special(c) { '?' } else { c }).collect::<String>().into()
+    } else {
+        text.into()
+    }
 }
 
 fn is_special(c: char) -> bool {
@@ -62,13 +67,24 @@ mod tests {
     #[test]
     fn as_in_the_dialogues() {
         let id = QueueId::new(1, 2);
-        let received = Received { helo: "pc".into(), client: "localhost [127.0.0.1]".into(), by: "vm".into(), protocol: "ESMTP", id, recipient: None };
+        let received = Received {
+            helo: "pc".into(),
+            client: "localhost [127.0.0.1]".into(),
+            by: "vm".into(),
+            protocol: "ESMTP",
+            id,
+            recipient: None,
+        };
         assert_eq!(
             received.field("Fri, 20 Nov 2026 16:11:50 +0000 (UTC)"),
             "Received: from pc (localhost [127.0.0.1])\n\tby vm (Facteur) with ESMTP id 000000000000102;\n\tFri, 20 Nov 2026 16:11:50 +0000 (UTC)\n"
         );
-        let one = Received { helo: "a)\r\nX: (b".into(), recipient: Address::parse("kevin@m3102.com").ok(), ..received };
-        assert_eq!(one.field("D"), "Received: from a???X: ?b (localhost [127.0.0.1])\n\tby vm (Facteur) with ESMTP id 000000000000102\n\tfor <kevin@m3102.com>; D\n");
+        let one =
+            Received { helo: "a)\r\nX: (b".into(), recipient: Address::parse("kevin@m3102.com").ok(), ..received };
+        assert_eq!(
+            one.field("D"),
+            "Received: from a???X: ?b (localhost [127.0.0.1])\n\tby vm (Facteur) with ESMTP id 000000000000102\n\tfor <kevin@m3102.com>; D\n"
+        );
         assert_eq!(local("vm", 0, id, "D"), "Received: by vm (Facteur, from userid 0)\n\tid 000000000000102; D\n");
     }
 }

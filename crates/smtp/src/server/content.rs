@@ -68,10 +68,15 @@ impl Session {
         let (size, last) = command::bdat(arguments)?;
         effects.push(Effect::Frame(Framing::Octets(size)));
         let kind = Kind::Chunk { size, last };
-        match self.ready_for(Verb::Bdat).and_then(|mail| self.transaction(mail).map(|it| (it, mail.content.is_some())).ok_or_else(confused)) {
+        match self
+            .ready_for(Verb::Bdat)
+            .and_then(|mail| self.transaction(mail).map(|it| (it, mail.content.is_some())).ok_or_else(confused))
+        {
             Err(reply) => self.wait = Wait::Body(Body { kind, fate: Fate::Unwanted(reply) }),
             Ok((_, true)) => self.wait = Wait::Body(Body { kind, fate: Fate::Kept }),
-            Ok((transaction, false)) => self.ask(Question::Open(transaction), Asked::Open(Body { kind, fate: Fate::Kept }), effects),
+            Ok((transaction, false)) => {
+                self.ask(Question::Open(transaction), Asked::Open(Body { kind, fate: Fate::Kept }), effects)
+            }
         }
         Ok(())
     }
@@ -92,7 +97,14 @@ impl Session {
             recipient: only,
         };
         let user = self.peer.login.as_ref().map(|(_, user)| user.clone());
-        Some(Box::new(Transaction { id, envelope: mail.envelope.clone(), received, complete_headers: self.is_ours(), user, client: client.clone() }))
+        Some(Box::new(Transaction {
+            id,
+            envelope: mail.envelope.clone(),
+            received,
+            complete_headers: self.is_ours(),
+            user,
+            client: client.clone(),
+        }))
     }
 
     pub(super) fn open_answer(&mut self, mut body: Body, answer: Answer, effects: &mut Effects) {
@@ -184,7 +196,9 @@ impl Session {
             }
         }
         match (body.kind, self.mail.as_mut().and_then(|mail| mail.content.as_mut())) {
-            (Kind::Chunk { size, last: false }, Some(_)) => self.say(Reply::new(250, 0, 0, format!("Ok: {size} bytes")), effects),
+            (Kind::Chunk { size, last: false }, Some(_)) => {
+                self.say(Reply::new(250, 0, 0, format!("Ok: {size} bytes")), effects)
+            }
             (Kind::Data | Kind::Chunk { last: true, .. }, Some(content)) => {
                 content.finish_lines();
                 let (odd, rest) = (content.odd, core::mem::take(&mut content.pending));

@@ -121,7 +121,11 @@ impl Session {
         lines.extend(["ENHANCEDSTATUSCODES", "8BITMIME", "DSN", "SMTPUTF8", "CHUNKING", "BINARYMIME"].map(Into::into));
         lines.push(format!("LIMITS RCPTMAX={}", limits.recipients));
         let last = lines.len() - 1;
-        lines.iter().enumerate().map(|(at, line)| format!("250{}{line}\r\n", if at == last { ' ' } else { '-' })).collect()
+        lines
+            .iter()
+            .enumerate()
+            .map(|(at, line)| format!("250{}{line}\r\n", if at == last { ' ' } else { '-' }))
+            .collect()
     }
 
     fn offers_tls(&self) -> bool {
@@ -182,7 +186,8 @@ impl Session {
             return Err(Reply::new(538, 7, 11, "Encryption required for requested authentication mechanism"));
         }
         let (name, initial) = command::auth(arguments)?;
-        let mechanism = Mechanism::parse(name.as_bytes()).ok_or_else(|| Reply::new(504, 5, 4, "Unrecognized authentication type"))?;
+        let mechanism = Mechanism::parse(name.as_bytes())
+            .ok_or_else(|| Reply::new(504, 5, 4, "Unrecognized authentication type"))?;
         let (server, step) = sasl::Server::begin(mechanism, initial.map(str::as_bytes));
         self.step(Exchange { mechanism, server }, step, effects);
         Ok(())
@@ -208,7 +213,10 @@ impl Session {
             }
             Step::Refuse(refusal) => {
                 let (why, reply) = worded(refusal);
-                self.log(Smtpd::LoginFailed { client: self.client(), method: exchange.mechanism.name(), why, user: None }, effects);
+                self.log(
+                    Smtpd::LoginFailed { client: self.client(), method: exchange.mechanism.name(), why, user: None },
+                    effects,
+                );
                 self.say(reply, effects);
             }
         }
@@ -220,11 +228,19 @@ impl Session {
                 self.peer.login = Some((claim.mechanism, claim.user));
                 return self.say(Reply::new(235, 7, 0, "Authentication successful"), effects);
             }
-            Answer::Refused(_) => ("authentication failure", Reply::new(535, 7, 8, "Error: authentication failed: authentication failure")),
-            Answer::Unavailable => ("no answer from the password check", Reply::new(454, 7, 0, "Temporary authentication failure")),
+            Answer::Refused(_) => (
+                "authentication failure",
+                Reply::new(535, 7, 8, "Error: authentication failed: authentication failure"),
+            ),
+            Answer::Unavailable => {
+                ("no answer from the password check", Reply::new(454, 7, 0, "Temporary authentication failure"))
+            }
             Answer::Named(_) => ("internal error", confused()),
         };
-        self.log(Smtpd::LoginFailed { client: self.client(), method: claim.mechanism.name(), why, user: Some(claim.user) }, effects);
+        self.log(
+            Smtpd::LoginFailed { client: self.client(), method: claim.mechanism.name(), why, user: Some(claim.user) },
+            effects,
+        );
         self.say(reply, effects);
     }
 }
@@ -233,8 +249,15 @@ impl Session {
 fn worded(refusal: Refusal) -> (&'static str, Reply) {
     match refusal {
         Refusal::Cancelled => ("authentication aborted", Reply::new(501, 7, 0, "Authentication aborted")),
-        Refusal::BadEncoding => ("malformed response", Reply::new(501, 5, 2, "Error: malformed authentication response")),
-        Refusal::BadMessage => ("malformed message", Reply::new(535, 7, 8, "Error: authentication failed: malformed message")),
-        Refusal::OtherIdentity => ("not authorized for that identity", Reply::new(535, 7, 8, "Error: authentication failed: not authorized for that identity")),
+        Refusal::BadEncoding => {
+            ("malformed response", Reply::new(501, 5, 2, "Error: malformed authentication response"))
+        }
+        Refusal::BadMessage => {
+            ("malformed message", Reply::new(535, 7, 8, "Error: authentication failed: malformed message"))
+        }
+        Refusal::OtherIdentity => (
+            "not authorized for that identity",
+            Reply::new(535, 7, 8, "Error: authentication failed: not authorized for that identity"),
+        ),
     }
 }

@@ -278,7 +278,8 @@ impl Session {
         if let Some(reply) = reply {
             send(&reply, effects);
         }
-        let after = self.current.map_or(if self.line_end.is_some() { "UNKNOWN" } else { "CONNECT" }, |verb| verb.rule().name);
+        let after =
+            self.current.map_or(if self.line_end.is_some() { "UNKNOWN" } else { "CONNECT" }, |verb| verb.rule().name);
         let octets = match self.wait {
             Wait::Body(_) => self.mail.as_ref().map(Mail::octets),
             _ => None,

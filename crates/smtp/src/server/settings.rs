@@ -85,7 +85,14 @@ impl Client {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { in_my_networks: false, submission: false, tls_available: false, auth: Auth::Off, vrfy: true, early_talker: false }
+        Self {
+            in_my_networks: false,
+            submission: false,
+            tls_available: false,
+            auth: Auth::Off,
+            vrfy: true,
+            early_talker: false,
+        }
     }
 }
 

@@ -71,7 +71,11 @@ impl Tally {
 
 fn write_count(text: &mut String, name: &str, count: Count) {
     let space = if text.is_empty() { "" } else { " " };
-    let _ = if count.tried == count.done { write!(text, "{space}{name}={}", count.tried) } else { write!(text, "{space}{name}={}/{}", count.done, count.tried) };
+    let _ = if count.tried == count.done {
+        write!(text, "{space}{name}={}", count.tried)
+    } else {
+        write!(text, "{space}{name}={}/{}", count.done, count.tried)
+    };
 }
 
 const fn place(verb: Option<Verb>) -> usize {
@@ -88,7 +92,9 @@ mod tests {
     #[test]
     fn as_in_the_dialogues() {
         let mut tally = Tally::default();
-        for (verb, tried, done) in [(Some(Verb::Ehlo), 1, 1), (Some(Verb::Mail), 3, 1), (Some(Verb::Quit), 1, 1), (None, 3, 0)] {
+        for (verb, tried, done) in
+            [(Some(Verb::Ehlo), 1, 1), (Some(Verb::Mail), 3, 1), (Some(Verb::Quit), 1, 1), (None, 3, 0)]
+        {
             (0..tried).for_each(|_| tally.tried(verb));
             (0..done).for_each(|_| tally.done(verb));
         }

@@ -84,7 +84,9 @@ impl Session {
             }
             Answer::Accepted => self.add_recipient(recipient, effects),
             Answer::Refused(reply) => self.reject_recipient(recipient, reply, effects),
-            Answer::Unavailable => self.reject_recipient(recipient, Reply::new(451, 3, 0, "Temporary lookup failure"), effects),
+            Answer::Unavailable => {
+                self.reject_recipient(recipient, Reply::new(451, 3, 0, "Temporary lookup failure"), effects)
+            }
             Answer::Named(_) => self.say(confused(), effects),
         }
     }
@@ -176,7 +178,10 @@ impl Session {
     fn bad_path(&self, command: &'static str, bad: BadPath, effects: &mut Effects) -> Reply {
         match bad {
             BadPath::Address(reply, text) => {
-                self.log(Smtpd::IllegalAddress { client: self.client(), command, text: text.chars().take(100).collect() }, effects);
+                self.log(
+                    Smtpd::IllegalAddress { client: self.client(), command, text: text.chars().take(100).collect() },
+                    effects,
+                );
                 reply
             }
             BadPath::Other(reply) => reply,
