@@ -5,6 +5,7 @@ pub mod control;
 pub mod local;
 pub mod master;
 pub mod pickup;
+pub mod qmgr;
 pub mod sendmail;
 pub mod set_up;
 pub mod smtpd;

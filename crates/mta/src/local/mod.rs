@@ -39,7 +39,7 @@ pub fn main() -> ExitCode {
 fn start(dir: &Path) -> Result<(), String> {
     let config = Config::load(dir).map_err(|problems| problems.iter().map(|p| format!("{p}\n")).collect::<String>())?;
     log::init("local", &crate::set_up::log(&config)).map_err(|e| e.to_string())?;
-    limits::raise_descriptors();
+    let _ = limits::raise_descriptors();
     daemon::shutdown::end_with_parent();
     let socket = bind(&config).map_err(|e| format!("{}/private/local: {e}", config.text("queue_directory")))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;

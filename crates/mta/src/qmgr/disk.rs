@@ -1,0 +1,197 @@
+//! The two threads that touch the disk for qmgr: one takes messages up, one records what became of them.
+//!
+//! The recorder works in batches: all that has gathered while it synced is done next, and all removals of a batch share
+//! one sync of the directory.
+
+use std::io;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use mail::QueueId;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::message::Notes;
+use super::settle::{Policy, Settled, Settlement, note};
+use crate::spool::{Queue, QueueFile, Spool};
+
+/// For the thread that takes up.
+pub enum Fetch {
+    /// Move this one to `active` and read it.
+    Take(QueueId, Queue),
+    /// List a directory.
+    Scan(Queue),
+    /// Move one between directories for the operator, then take it from there if it is to be tried.
+    Move(QueueId, Queue, Queue),
+    /// Remove one that is not in delivery.
+    Remove(QueueId, Queue),
+}
+
+/// For the recorder.
+pub enum Record {
+    /// These are done, though others of the message are not.
+    Note(QueueId, Arc<Mutex<QueueFile>>, Notes),
+    /// Nothing of this message is open.
+    Settle(Box<Settlement>),
+    /// Another way of trying from now on.
+    Policy(Box<Policy>),
+}
+
+/// What the threads report.
+pub enum Report {
+    /// Taken up; `None`: it is not there or not readable.
+    Taken(QueueId, Option<Box<QueueFile>>),
+    /// It could not be taken up now.
+    Later(QueueId),
+    /// The messages in a directory; in `deferred` with the time of the next try.
+    Listed(Queue, Vec<(QueueId, SystemTime)>),
+    /// It was moved there.
+    Moved(QueueId, Queue),
+    /// One [`Record::Note`] is done.
+    Noted,
+    /// What became of a message.
+    Settled(QueueId, Settled),
+    /// A notice was entered.
+    Entered(QueueId),
+}
+
+/// Starts both threads.
+///
+/// # Errors
+/// When the system has no threads left.
+pub fn start(spool: Spool, policy: Policy, reports: UnboundedSender<Report>) -> io::Result<(Sender<Fetch>, Sender<Record>)> {
+    let (fetch, fetches) = channel();
+    let (record, records) = channel();
+    let (its_spool, its_reports) = (spool.clone(), reports.clone());
+    std::thread::Builder::new().name("take up".into()).spawn(move || take_up(&its_spool, &fetches, &its_reports))?;
+    std::thread::Builder::new().name("record".into()).spawn(move || recorder(&spool, policy, &records, &reports))?;
+    Ok((fetch, record))
+}
+
+fn take_up(spool: &Spool, work: &Receiver<Fetch>, reports: &UnboundedSender<Report>) {
+    while let Ok(work) = work.recv() {
+        let report = match work {
+            Fetch::Take(id, from) => taken(spool, id, from),
+            Fetch::Scan(queue) => listed(spool, queue),
+            Fetch::Move(id, from, to) => match spool.shift(id, from, to) {
+                Ok(()) => Report::Moved(id, to),
+                Err(_) => continue,
+            },
+            Fetch::Remove(id, queue) => {
+                if spool.dir(queue).stat(&id.name()).is_err() {
+                    continue;
+                }
+                match spool.remove(queue, id) {
+                    Ok(()) => Report::Settled(id, Settled::Finished),
+                    Err(error) => {
+                        tracing::error!("{id}: cannot remove: {error}");
+                        continue;
+                    }
+                }
+            }
+        };
+        if reports.send(report).is_err() {
+            return;
+        }
+    }
+}
+
+fn taken(spool: &Spool, id: QueueId, from: Queue) -> Report {
+    if from != Queue::Active
+        && let Err(error) = spool.shift(id, from, Queue::Active)
+    {
+        if error.kind() == io::ErrorKind::NotFound {
+            return Report::Taken(id, None);
+        }
+        tracing::error!("{id}: cannot move to active: {error}");
+        return Report::Later(id);
+    }
+    match spool.read_or_set_aside(Queue::Active, id) {
+        Ok(file) => Report::Taken(id, file.map(Box::new)),
+        Err(error) => {
+            tracing::error!("{id}: cannot read: {error}");
+            let _ = spool.defer(id, Queue::Active, SystemTime::now() + SOON);
+            Report::Later(id)
+        }
+    }
+}
+
+/// How long a message rests that could not be read or recorded.
+const SOON: Duration = Duration::from_secs(60);
+
+fn listed(spool: &Spool, queue: Queue) -> Report {
+    let list = match queue {
+        Queue::Deferred => spool.scan_times(queue),
+        _ => spool.scan(queue).map(|ids| ids.into_iter().map(|id| (id, SystemTime::UNIX_EPOCH)).collect()),
+    };
+    Report::Listed(queue, list.unwrap_or_else(|error| {
+        tracing::error!("cannot list {}: {error}", queue.name());
+        Vec::new()
+    }))
+}
+
+fn recorder(spool: &Spool, mut policy: Policy, work: &Receiver<Record>, reports: &UnboundedSender<Report>) {
+    while let Ok(first) = work.recv() {
+        let mut finished = Vec::new();
+        for record in std::iter::once(first).chain(work.try_iter()).take(MOST_AT_ONCE) {
+            match record {
+                Record::Note(id, file, notes) => {
+                    let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+                    if let Err(error) = note(&mut file, notes) {
+                        // Without the record those recipients may get a second copy; losing one is worse.
+                        tracing::error!("{id}: cannot note deliveries: {error}");
+                    }
+                    let _ = reports.send(Report::Noted);
+                }
+                Record::Settle(settlement) => {
+                    let id = settlement.id;
+                    match settle(spool, &policy, *settlement, reports) {
+                        Settled::Finished => finished.push(id),
+                        other => drop(reports.send(Report::Settled(id, other))),
+                    }
+                }
+                Record::Policy(new) => policy = *new,
+            }
+        }
+        remove(spool, &finished, reports);
+    }
+}
+
+/// So that the first of a long row of finished messages need not wait for the last.
+const MOST_AT_ONCE: usize = 200;
+
+fn settle(spool: &Spool, policy: &Policy, work: Settlement, reports: &UnboundedSender<Report>) -> Settled {
+    let (id, mut notices) = (work.id, Vec::new());
+    let settled = policy.settle(spool, work, SystemTime::now(), &mut notices);
+    for notice in notices {
+        let _ = reports.send(Report::Entered(notice));
+    }
+    settled.unwrap_or_else(|error| {
+        tracing::error!("{id}: cannot record what became of it: {error}");
+        let next = SystemTime::now() + SOON;
+        let _ = spool.defer(id, Queue::Active, next);
+        Settled::Deferred(next)
+    })
+}
+
+/// Many removals, one sync.
+fn remove(spool: &Spool, ids: &[QueueId], reports: &UnboundedSender<Report>) {
+    if ids.is_empty() {
+        return;
+    }
+    let dir = spool.dir(Queue::Active);
+    for id in ids {
+        if let Err(error) = dir.unlink(&id.name())
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::error!("{id}: cannot remove: {error}");
+        }
+    }
+    if let Err(error) = dir.sync_shared() {
+        tracing::error!("cannot sync the queue after removing {} messages: {error}", ids.len());
+    }
+    for id in ids {
+        tracing::info!("{id}: removed");
+        let _ = reports.send(Report::Settled(*id, Settled::Finished));
+    }
+}

@@ -1,0 +1,130 @@
+//! Which recipient is served next: destinations take turns, and none has more than its window open.
+//!
+//! So mail for one slow user, or a flood for one, waits in its own line and delays nobody else's.
+
+use std::collections::{HashMap, VecDeque};
+
+use mail::{Address, QueueId};
+
+/// Recipients that wait, by destination.
+#[derive(Debug)]
+pub struct Windows {
+    lines: HashMap<String, Line>,
+    /// Destinations that have somebody waiting and room for him.
+    turns: VecDeque<String>,
+    open: usize,
+    most: usize,
+    most_each: usize,
+}
+
+#[derive(Debug, Default)]
+struct Line {
+    waiting: VecDeque<(QueueId, usize)>,
+    open: usize,
+    has_turn: bool,
+}
+
+impl Windows {
+    /// At most `most` open at a time, at most `most_each` for one destination.
+    #[must_use]
+    pub fn new(most: usize, most_each: usize) -> Self {
+        Self { lines: HashMap::new(), turns: VecDeque::new(), open: 0, most, most_each }
+    }
+
+    /// The line a recipient waits in.
+    #[must_use]
+    pub fn destination(address: &Address) -> String {
+        let local = address.local().trim_start_matches('\\');
+        let end = local.find(['+', '\\', '|', '/']).filter(|at| *at > 0).unwrap_or(local.len());
+        local[..end].to_lowercase()
+    }
+
+    /// Puts a recipient at the end of its line.
+    pub fn push(&mut self, destination: &str, who: (QueueId, usize)) {
+        let line = self.lines.entry(destination.to_owned()).or_default();
+        line.waiting.push_back(who);
+        if !line.has_turn && line.open < self.most_each {
+            line.has_turn = true;
+            self.turns.push_back(destination.to_owned());
+        }
+    }
+
+    /// The next to be served, with its destination; it is open until [`Windows::landed`].
+    pub fn next(&mut self) -> Option<(String, (QueueId, usize))> {
+        while self.open < self.most {
+            let destination = self.turns.pop_front()?;
+            let Some(line) = self.lines.get_mut(&destination) else { continue };
+            line.has_turn = false;
+            let Some(who) = line.waiting.pop_front() else { continue };
+            line.open += 1;
+            self.open += 1;
+            if !line.waiting.is_empty() && line.open < self.most_each {
+                line.has_turn = true;
+                self.turns.push_back(destination.clone());
+            }
+            return Some((destination, who));
+        }
+        None
+    }
+
+    /// One that was open is no more.
+    pub fn landed(&mut self, destination: &str) {
+        let Some(line) = self.lines.get_mut(destination) else { return };
+        line.open = line.open.saturating_sub(1);
+        self.open = self.open.saturating_sub(1);
+        if line.waiting.is_empty() && line.open == 0 {
+            self.lines.remove(destination);
+        } else if !line.waiting.is_empty() && !line.has_turn {
+            line.has_turn = true;
+            self.turns.push_back(destination.to_owned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u64) -> QueueId {
+        QueueId::new(number, 0)
+    }
+
+    #[test]
+    fn a_flood_for_one_delays_nobody_else() {
+        let mut windows = Windows::new(10, 3);
+        for number in 0..100 {
+            windows.push("kevin", (id(number), 0));
+        }
+        windows.push("toto", (id(500), 0));
+        let served: Vec<String> = std::iter::from_fn(|| windows.next()).map(|(to, _)| to).collect();
+        assert_eq!(served, ["kevin", "toto", "kevin", "kevin"]);
+        windows.landed("kevin");
+        assert_eq!(windows.next(), Some(("kevin".into(), (id(3), 0))));
+        assert_eq!(windows.next(), None);
+        windows.landed("toto");
+        assert_eq!(windows.next(), None);
+    }
+
+    #[test]
+    fn the_whole_is_bounded() {
+        let mut windows = Windows::new(2, 2);
+        for name in ["a", "b", "c"] {
+            windows.push(name, (id(1), 0));
+        }
+        assert_eq!(std::iter::from_fn(|| windows.next()).count(), 2);
+        windows.landed("a");
+        assert_eq!(windows.next().map(|(to, _)| to), Some("c".into()));
+        windows.landed("b");
+        windows.landed("c");
+        assert!(windows.lines.is_empty());
+    }
+
+    #[test]
+    fn an_extension_is_the_same_destination() {
+        for text in ["Kevin@x", "kevin+a@x", "\\kevin@x"] {
+            assert_eq!(Windows::destination(&Address::parse(text).expect(text)), "kevin");
+        }
+        let item = Address::new("kevin|/bin/cat", None).expect("printable");
+        assert_eq!(Windows::destination(&item), "kevin");
+    }
+}
