@@ -20,6 +20,8 @@ pub struct Policy {
     pub accounts: Accounts,
     /// Domains that may stand after the login name (`kevin@m3102.com`).
     pub domains: Vec<String>,
+    /// Users with a lower number have no password that is right (`first_valid_uid`).
+    pub lowest_uid: u32,
     /// `auth_failure_delay`
     pub failure_delay: Duration,
     /// `mail_max_userip_connections`
@@ -97,7 +99,7 @@ impl Passwords {
         let policy = self.policy();
         let name = policy.login_name(name).to_owned();
         let work = move || match policy.accounts.verify(&name, &password, &address.to_string())? {
-            Verdict::Right => policy.accounts.find(&name),
+            Verdict::Right => Ok(policy.accounts.find(&name)?.filter(|account| account.uid >= policy.lowest_uid)),
             Verdict::Wrong => Ok(None),
         };
         match tokio::task::spawn_blocking(work).await {
@@ -141,6 +143,7 @@ mod tests {
         let passwords = Passwords::new(Policy {
             accounts: Accounts::file(path),
             domains: vec!["m3102.com".into()],
+            lowest_uid: 500,
             failure_delay: Duration::from_secs(2),
             most_per_user_and_address: 10,
         });

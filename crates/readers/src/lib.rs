@@ -1,0 +1,67 @@
+//! The six programs of the readers' services, but for the protocol: `popd`, `pop3-login`, `pop3` and `imapd`,
+//! `imap-login`, `imap`. They read the configuration, open the log, take only the rights they need and run the parts of
+//! [`daemon::login`].
+//!
+//! A service says who it is by a [`Service`]; its three `main` functions are [`keeper::main`], [`front::main`] and
+//! [`worker::main`].
+
+pub mod front;
+pub mod keeper;
+pub mod worker;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use config::Config;
+use daemon::log;
+
+/// Names and numbers of a service.
+#[derive(Clone, Copy, Debug)]
+pub struct Service {
+    /// In `protocols`, and what the log calls a session: `pop3`.
+    pub protocol: &'static str,
+    /// The program that may be root: `popd`.
+    pub keeper: &'static str,
+    /// The program that talks before login: `pop3-login`.
+    pub front: &'static str,
+    /// The program that talks after login: `pop3`.
+    pub worker: &'static str,
+    /// The port that begins in clear.
+    pub port: u16,
+    /// The port that begins with TLS.
+    pub tls_port: u16,
+    /// The longest command line after login.
+    pub line_limit: usize,
+    /// How long a client may be silent after login.
+    pub silence: Duration,
+}
+
+/// Runs a program's body; what goes wrong is one line on standard error and in the log.
+fn run(body: impl FnOnce() -> Result<(), String>) -> ExitCode {
+    match body() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            log::fatal(problem);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Reads the configuration and opens the log.
+fn prepare(program: &str, dir: &Path) -> Result<Config, String> {
+    let config = load(dir)?;
+    let settings = log::Settings { name: config.text("syslog_name").into(), file: config.path("maillog_file") };
+    log::init(program, &settings).map_err(|e| format!("maillog_file {}: {e}", config.text("maillog_file")))?;
+    Ok(config)
+}
+
+fn load(dir: &Path) -> Result<Config, String> {
+    let lines =
+        |problems: Vec<config::Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    Config::load(dir).map_err(lines)
+}
+
+fn accounts(config: &Config) -> accounts::Accounts {
+    config.path("accounts_file").map_or_else(accounts::Accounts::system, accounts::Accounts::file)
+}
