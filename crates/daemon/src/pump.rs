@@ -44,7 +44,7 @@ pub struct Options<'a> {
     pub security: Option<Security>,
     /// The longest line before the machine sets a framing.
     pub line_limit: usize,
-    /// How long to wait for the next line or chunk, and for the peer to take what we send.
+    /// How long to wait for the next whole line or some octets of a body, and for the peer to take what we send.
     pub read_timeout: Duration,
     /// How long the session may take in all.
     pub deadline: Option<Duration>,
@@ -118,8 +118,18 @@ where
     reader.feed(&options.buffered);
     let deadline = options.deadline.map(|limit| Instant::now() + limit);
     let line = Line { stream: Some(stream), reader, out: Vec::new(), octets_in: 0, octets_out: 0, gone: false };
-    let mut pump =
-        Pump { line, machine, world, options, deadline, effects: Vec::new(), in_body: false, stopped: false };
+    let mut pump = Pump {
+        line,
+        machine,
+        world,
+        options,
+        deadline,
+        effects: Vec::new(),
+        in_body: false,
+        stopped: false,
+        since: Instant::now(),
+        fed: true,
+    };
     let why = pump.run().await;
     pump.line.finish(why).await
 }
@@ -134,6 +144,10 @@ struct Pump<'a, S, M: Machine, W> {
     in_body: bool,
     /// The machine has been told of the shutdown.
     stopped: bool,
+    /// When we began to wait for the present piece: octets that make none do not count, so that no peer dawdles in a line.
+    since: Instant,
+    /// The machine got a piece, so the wait begins anew.
+    fed: bool,
 }
 
 /// The connection with what has been read but not cut, and written but not sent.
@@ -182,6 +196,7 @@ where
     /// Gives the machine every piece that is complete.
     async fn cut(&mut self) -> Result<(), Why> {
         while let Some(piece) = self.line.reader.next() {
+            self.fed = true;
             let input = match piece {
                 Piece::Line(line, end) => Input::Line(line, end),
                 Piece::LineTooLong => Input::LineTooLong,
@@ -200,6 +215,9 @@ where
     /// Flushes, then waits for octets or anything else that may happen.
     async fn wait(&mut self) -> Result<(), Why> {
         self.line.flush(self.options.read_timeout).await?;
+        if std::mem::take(&mut self.fed) {
+            self.since = Instant::now();
+        }
         match self.next().await {
             Woken::Octets => {
                 if let Some(pass) = self.options.pass {
@@ -209,7 +227,10 @@ where
             }
             Woken::Gone => Err(Why::PeerGone),
             Woken::Deadline => Err(Why::Deadline),
-            Woken::TimedOut => self.give(Input::TimedOut).await,
+            Woken::TimedOut => {
+                self.fed = true;
+                self.give(Input::TimedOut).await
+            }
             Woken::Notice => self.give(Input::Notice).await,
             Woken::Stop => {
                 self.stopped = true;
@@ -223,7 +244,7 @@ where
         let may_notice = !self.in_body && self.line.reader.buffered().is_empty();
         let may_stop = !self.stopped;
         let reader = &mut self.line.reader;
-        let patience = Instant::now() + self.options.read_timeout;
+        let patience = self.since + self.options.read_timeout;
         let (until, late) = match self.deadline {
             Some(deadline) if deadline < patience => (deadline, Woken::Deadline),
             _ => (patience, Woken::TimedOut),

@@ -147,3 +147,27 @@ async fn news_comes_between_commands() {
     assert_eq!(output, b"hello\nnews\n");
     assert!(matches!(ended.why, Why::Closed));
 }
+
+#[tokio::test(start_paused = true)]
+async fn dawdling_within_a_line_is_silence() {
+    let (mut client, server) = duplex(1 << 16);
+    let mut machine = Parrot::default();
+    let mut world = Echo { news: false };
+    let options = Options { read_timeout: Duration::from_secs(10), ..Options::default() };
+    let serving = serve(Stream::Clear(server), &mut machine, &mut world, options);
+    let dawdling = async {
+        let mut seconds = 0;
+        while client.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            seconds += 1;
+        }
+        seconds
+    };
+    let (ended, seconds) = tokio::join!(serving_then_closed(serving), dawdling);
+    assert!(matches!(ended, Why::Closed));
+    assert!((9..=12).contains(&seconds), "{seconds}");
+}
+
+async fn serving_then_closed(serving: impl Future<Output = Ended<DuplexStream>>) -> Why {
+    serving.await.why
+}
