@@ -1,21 +1,35 @@
 //! One open mailbox, whatever its format.
 
+use std::path::PathBuf;
+
 use mail::date::Moment;
 use mail::{Flags, Uid};
 
+use crate::maildir::folder::Maildir;
+use crate::mbox::folder::Mbox;
 use crate::{Changes, Error, FlagChange, NewMessage, Snapshot};
 
 /// A mailbox: its last snapshot, and what can be done with it. One value serves all sessions of a user; it locks the
 /// files only while it changes them.
 pub struct Mailbox {
-    snapshot: Snapshot,
+    format: Format,
+    watch: Vec<PathBuf>,
+}
+
+#[allow(clippy::large_enum_variant, reason = "few are open at a time")]
+enum Format {
+    Maildir(Maildir),
+    Mbox(Mbox),
 }
 
 impl Mailbox {
     /// What it held when last looked at.
     #[must_use]
     pub fn snapshot(&self) -> &Snapshot {
-        &self.snapshot
+        match &self.format {
+            Format::Maildir(maildir) => maildir.snapshot(),
+            Format::Mbox(mbox) => mbox.snapshot(),
+        }
     }
 
     /// Looks again; cheap when nothing changed.
@@ -23,7 +37,10 @@ impl Mailbox {
     /// # Errors
     /// [`Error::NoMailbox`] when it was deleted, or the disk refuses.
     pub fn refresh(&mut self) -> Result<Changes, Error> {
-        todo!()
+        match &mut self.format {
+            Format::Maildir(maildir) => maildir.refresh(),
+            Format::Mbox(mbox) => mbox.refresh(),
+        }
     }
 
     /// `Err` says why nothing here can be written ([`Error::ReadOnly`]); asked before SELECT answers READ-WRITE.
@@ -31,7 +48,10 @@ impl Mailbox {
     /// # Errors
     /// [`Error::ReadOnly`]
     pub fn writable(&self) -> Result<(), Error> {
-        todo!()
+        match &self.format {
+            Format::Maildir(maildir) => maildir.writable(),
+            Format::Mbox(mbox) => mbox.writable(),
+        }
     }
 
     /// Takes the recent mark off all messages (Maildir: moves them from new/ to cur/) and returns those that had it.
@@ -39,53 +59,74 @@ impl Mailbox {
     /// # Errors
     /// When the disk refuses; then they stay recent.
     pub fn claim_recent(&mut self) -> Result<Vec<Uid>, Error> {
-        todo!()
+        match &mut self.format {
+            Format::Maildir(maildir) => maildir.claim_recent(),
+            Format::Mbox(mbox) => mbox.claim_recent(),
+        }
     }
 
     /// The whole message with CRLF line ends.
     ///
     /// # Errors
     /// [`Error::NoMessage`] or the disk refuses.
-    pub fn read(&mut self, _uid: Uid) -> Result<Vec<u8>, Error> {
-        todo!()
+    pub fn read(&mut self, uid: Uid) -> Result<Vec<u8>, Error> {
+        match &mut self.format {
+            Format::Maildir(maildir) => maildir.read(uid),
+            Format::Mbox(mbox) => mbox.read(uid),
+        }
     }
 
     /// Its header with CRLF line ends, the empty line included; reads no more of the file than that.
     ///
     /// # Errors
     /// [`Error::NoMessage`] or the disk refuses.
-    pub fn read_header(&mut self, _uid: Uid) -> Result<Vec<u8>, Error> {
-        todo!()
+    pub fn read_header(&mut self, uid: Uid) -> Result<Vec<u8>, Error> {
+        match &mut self.format {
+            Format::Maildir(maildir) => maildir.read_header(uid),
+            Format::Mbox(mbox) => mbox.read_header(uid),
+        }
     }
 
     /// Octets of [`Mailbox::read`]; from the file name where it tells, else counted once.
     ///
     /// # Errors
     /// [`Error::NoMessage`] or the disk refuses.
-    pub fn size(&mut self, _uid: Uid) -> Result<u64, Error> {
-        todo!()
+    pub fn size(&mut self, uid: Uid) -> Result<u64, Error> {
+        match &mut self.format {
+            Format::Maildir(maildir) => maildir.size(uid),
+            Format::Mbox(mbox) => mbox.size(uid),
+        }
     }
 
     /// INTERNALDATE, in UTC.
     ///
     /// # Errors
     /// [`Error::NoMessage`] or the disk refuses.
-    pub fn date(&mut self, _uid: Uid) -> Result<Moment, Error> {
-        todo!()
+    pub fn date(&mut self, uid: Uid) -> Result<Moment, Error> {
+        match &mut self.format {
+            Format::Maildir(maildir) => maildir.date(uid),
+            Format::Mbox(mbox) => mbox.date(uid),
+        }
     }
 
     /// The POP3 unique id: Dovecot's `%08Xu%08Xv` in lower case unless the control file says otherwise.
     ///
     /// # Errors
     /// [`Error::NoMessage`]
-    pub fn uidl(&self, _uid: Uid) -> Result<String, Error> {
-        todo!()
+    pub fn uidl(&self, uid: Uid) -> Result<String, Error> {
+        match &self.format {
+            Format::Maildir(maildir) => maildir.uidl(uid),
+            Format::Mbox(mbox) => mbox.uidl(uid),
+        }
     }
 
     /// All keywords this mailbox knows.
     #[must_use]
     pub fn keywords(&self) -> Vec<String> {
-        todo!()
+        match &self.format {
+            Format::Maildir(maildir) => maildir.keywords(),
+            Format::Mbox(mbox) => mbox.keywords(),
+        }
     }
 
     /// Changes the flags of messages; returns those whose flags are others now. The snapshot follows. A message that is
@@ -93,52 +134,114 @@ impl Mailbox {
     ///
     /// # Errors
     /// [`Error::ReadOnly`] or the disk refuses; never pretends.
-    pub fn set_flags(&mut self, _uids: &[Uid], _change: &FlagChange) -> Result<Vec<Uid>, Error> {
-        todo!()
+    pub fn set_flags(&mut self, uids: &[Uid], change: &FlagChange) -> Result<Vec<Uid>, Error> {
+        match &mut self.format {
+            Format::Maildir(maildir) => maildir.set_flags(uids, change),
+            Format::Mbox(mbox) => mbox.set_flags(uids, change),
+        }
     }
 
     /// Removes messages for good; returns those that were there, in ascending order. The snapshot follows.
     ///
     /// # Errors
     /// [`Error::ReadOnly`] or the disk refuses; never pretends.
-    pub fn expunge(&mut self, _uids: &[Uid]) -> Result<Vec<Uid>, Error> {
-        todo!()
+    pub fn expunge(&mut self, uids: &[Uid]) -> Result<Vec<Uid>, Error> {
+        match &mut self.format {
+            Format::Maildir(maildir) => maildir.expunge(uids),
+            Format::Mbox(mbox) => mbox.expunge(uids),
+        }
     }
 
-    /// Stores messages, all or none, synced; returns their uids in the same order. The snapshot follows.
+    /// Stores messages, all or none, synced; returns their uids in the same order. The snapshot follows, and the next
+    /// [`Mailbox::refresh`] tells of them as it does of others' (so too of copies that came here).
     ///
     /// # Errors
     /// [`Error::ReadOnly`], [`Error::Full`] or the disk refuses.
-    pub fn append(&mut self, _messages: &[NewMessage<'_>]) -> Result<Vec<Uid>, Error> {
-        todo!()
+    pub fn append(&mut self, messages: &[NewMessage<'_>]) -> Result<Vec<Uid>, Error> {
+        match &mut self.format {
+            Format::Maildir(maildir) => maildir.append(messages),
+            Format::Mbox(mbox) => mbox.append(messages),
+        }
     }
 
-    /// Copies messages with flags and dates, all or none; returns (old, new) uids.
+    /// Copies messages with flags and dates, all or none; returns (old, new) uids in the order asked.
     ///
     /// # Errors
     /// As [`Mailbox::append`]; [`Error::NoMessage`] when one is gone.
-    pub fn copy(&mut self, _uids: &[Uid], _to: &mut Self) -> Result<Vec<(Uid, Uid)>, Error> {
-        todo!()
+    pub fn copy(&mut self, uids: &[Uid], to: &mut Self) -> Result<Vec<(Uid, Uid)>, Error> {
+        if let (Format::Maildir(from), Format::Maildir(to)) = (&mut self.format, &mut to.format) {
+            return from.copy(uids, to);
+        }
+        let new = self.with_contents(uids, |messages| to.append(messages))?;
+        Ok(uids.iter().copied().zip(new).collect())
+    }
+
+    /// As [`Mailbox::copy`], into this mailbox itself.
+    ///
+    /// # Errors
+    /// As [`Mailbox::copy`].
+    pub fn copy_here(&mut self, uids: &[Uid]) -> Result<Vec<(Uid, Uid)>, Error> {
+        if let Format::Maildir(maildir) = &mut self.format {
+            return maildir.copy_here(uids);
+        }
+        let contents = self.contents(uids)?;
+        let new = self.append(&borrowed(&contents))?;
+        Ok(uids.iter().copied().zip(new).collect())
     }
 
     /// Copies, then expunges here. A crash between leaves copies, never a loss.
     ///
     /// # Errors
     /// As [`Mailbox::copy`] and [`Mailbox::expunge`].
-    pub fn mv(&mut self, _uids: &[Uid], _to: &mut Self) -> Result<Vec<(Uid, Uid)>, Error> {
-        todo!()
+    pub fn mv(&mut self, uids: &[Uid], to: &mut Self) -> Result<Vec<(Uid, Uid)>, Error> {
+        self.writable()?;
+        let pairs = self.copy(uids, to)?;
+        self.expunge(uids)?;
+        Ok(pairs)
+    }
+
+    fn with_contents<T>(
+        &mut self,
+        uids: &[Uid],
+        store: impl FnOnce(&[NewMessage<'_>]) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let contents = self.contents(uids)?;
+        store(&borrowed(&contents))
+    }
+
+    fn contents(&mut self, uids: &[Uid]) -> Result<Vec<(Vec<u8>, Flags, Moment)>, Error> {
+        let mut contents = Vec::with_capacity(uids.len());
+        for uid in uids {
+            let flags = self.flags(*uid).ok_or(Error::NoMessage)?.clone();
+            contents.push((self.read(*uid)?, flags, self.date(*uid)?));
+        }
+        Ok(contents)
     }
 
     /// The directories whose change means that this mailbox changed (for inotify): Maildir `new` and `cur`, or the
     /// directory of the mbox.
     #[must_use]
-    pub fn watch(&self) -> Vec<std::path::PathBuf> {
-        todo!()
+    pub fn watch(&self) -> Vec<PathBuf> {
+        self.watch.clone()
     }
 
     /// The flags of one message.
     #[must_use]
     pub fn flags(&self, uid: Uid) -> Option<&Flags> {
-        self.snapshot.get(uid).map(|message| &message.flags)
+        self.snapshot().get(uid).map(|message| &message.flags)
     }
+}
+
+impl Mailbox {
+    pub(crate) fn maildir(maildir: Maildir, path: &std::path::Path) -> Self {
+        Self { format: Format::Maildir(maildir), watch: vec![path.join("new"), path.join("cur")] }
+    }
+
+    pub(crate) fn mbox(mbox: Mbox, directory: PathBuf) -> Self {
+        Self { format: Format::Mbox(mbox), watch: vec![directory] }
+    }
+}
+
+fn borrowed(contents: &[(Vec<u8>, Flags, Moment)]) -> Vec<NewMessage<'_>> {
+    contents.iter().map(|(content, flags, date)| NewMessage { content, flags: flags.clone(), date: *date }).collect()
 }

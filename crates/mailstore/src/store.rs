@@ -2,10 +2,17 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use durable::Dir;
+
+use crate::maildir::delivery::{ensure_maildir, ensure_ours};
+use crate::maildir::folder::Tree;
+use crate::maildir::name::Naming;
+use crate::mbox::files::Files;
+use crate::subscriptions::Subscriptions;
 use crate::{Error, Mailbox};
 
 /// Where a user's mail is.
@@ -37,11 +44,13 @@ pub struct Options {
     pub lock_timeout: Duration,
     /// Our name in file names; no slash, colon or comma gets in.
     pub host: String,
+    /// Minutes by which the local clock is ahead of UTC, for the `From ` lines of an mbox, which name no zone.
+    pub local_offset: i16,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { privileged: None, lock_timeout: Duration::from_secs(60), host: "localhost".into() }
+        Self { privileged: None, lock_timeout: Duration::from_secs(60), host: "localhost".into(), local_offset: 0 }
     }
 }
 
@@ -87,8 +96,13 @@ pub struct Folder {
 
 /// One user's mail.
 pub struct Store {
-    _location: Location,
-    _options: Options,
+    format: Format,
+    timeout: Duration,
+}
+
+enum Format {
+    Maildir { path: PathBuf, tree: Tree },
+    Mbox(Files),
 }
 
 impl Store {
@@ -97,21 +111,45 @@ impl Store {
     /// # Errors
     /// When the place cannot be read or is not ours.
     pub fn open(location: Location, options: Options) -> Result<Self, Error> {
-        Ok(Self { _location: location, _options: options })
+        let timeout = options.lock_timeout;
+        let format = match location {
+            Location::Maildir { root } => {
+                let (parent, name) = divide(&root)?;
+                let dir = ensure_ours(&Dir::open(parent)?, name)?;
+                ensure_maildir(&dir)?;
+                let tree = Tree { root: dir, naming: Arc::new(Naming::new(&options.host)), timeout };
+                Format::Maildir { path: root, tree }
+            }
+            Location::Mbox { inbox, folders } => Format::Mbox(Files::open(inbox, folders, options)?),
+        };
+        Ok(Self { format, timeout })
     }
 
     /// `.` for Maildir, `/` for mbox.
     #[must_use]
-    pub fn separator(&self) -> char {
-        todo!()
+    pub const fn separator(&self) -> char {
+        match self.format {
+            Format::Maildir { .. } => '.',
+            Format::Mbox(_) => '/',
+        }
     }
 
     /// Checks a name a client wrote.
     ///
     /// # Errors
     /// [`Error::BadName`]
-    pub fn name(&self, _text: &str) -> Result<MailboxName, Error> {
-        todo!()
+    pub fn name(&self, text: &str) -> Result<MailboxName, Error> {
+        if text.eq_ignore_ascii_case("INBOX") {
+            return Ok(MailboxName::inbox());
+        }
+        let separator = self.separator();
+        let level = |level: &str| !level.is_empty() && (separator == '.' || !level.starts_with('.'));
+        let fine = text.len() <= 200
+            && !text.starts_with('~')
+            && !text.chars().any(|c| c.is_control() || c == '/' && separator != '/')
+            && text.split(separator).all(level);
+        let ours = separator == '/' && text.split(separator).any(|level| level.ends_with(".lock"));
+        if fine && !ours { Ok(MailboxName(text.to_owned())) } else { Err(Error::BadName) }
     }
 
     /// All mailboxes, INBOX first, then by name; levels without a mailbox of their own included.
@@ -119,7 +157,10 @@ impl Store {
     /// # Errors
     /// When the place cannot be read.
     pub fn list(&self) -> Result<Vec<Folder>, Error> {
-        todo!()
+        match &self.format {
+            Format::Maildir { tree, .. } => tree.list(),
+            Format::Mbox(files) => files.list(),
+        }
     }
 
     /// The names subscribed to, whether or not they exist, in the order of the file.
@@ -127,54 +168,100 @@ impl Store {
     /// # Errors
     /// When the list cannot be read.
     pub fn subscriptions(&self) -> Result<Vec<MailboxName>, Error> {
-        todo!()
+        self.subscribed(|list| list.read())
     }
 
     /// Adds a subscription.
     ///
     /// # Errors
     /// When the list cannot be written.
-    pub fn subscribe(&self, _name: &MailboxName) -> Result<(), Error> {
-        todo!()
+    pub fn subscribe(&self, name: &MailboxName) -> Result<(), Error> {
+        self.subscribed(|list| list.add(name))
     }
 
     /// Takes a subscription away; not being subscribed is fine.
     ///
     /// # Errors
     /// When the list cannot be written.
-    pub fn unsubscribe(&self, _name: &MailboxName) -> Result<(), Error> {
-        todo!()
+    pub fn unsubscribe(&self, name: &MailboxName) -> Result<(), Error> {
+        self.subscribed(|list| list.remove(name))
+    }
+
+    fn subscribed<T>(&self, action: impl FnOnce(&Subscriptions<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        let (separator, timeout) = (self.separator(), self.timeout);
+        match &self.format {
+            Format::Maildir { tree, .. } => {
+                action(&Subscriptions { dir: &tree.root, file: "subscriptions", separator, timeout })
+            }
+            Format::Mbox(files) => {
+                let dir = files.folders()?;
+                action(&Subscriptions { dir: &dir, file: ".subscriptions", separator, timeout })
+            }
+        }
     }
 
     /// Makes a mailbox and, where needed, the levels above it.
     ///
     /// # Errors
     /// [`Error::AlreadyExists`], or the disk refuses.
-    pub fn create(&self, _name: &MailboxName) -> Result<(), Error> {
-        todo!()
+    pub fn create(&self, name: &MailboxName) -> Result<(), Error> {
+        match &self.format {
+            Format::Maildir { tree, .. } => tree.create(name),
+            Format::Mbox(files) => files.create(name),
+        }
     }
 
     /// Removes a mailbox with its messages; those below it stay. INBOX cannot go.
     ///
     /// # Errors
     /// [`Error::NoMailbox`], [`Error::InUse`], or the disk refuses.
-    pub fn delete(&self, _name: &MailboxName) -> Result<(), Error> {
-        todo!()
+    pub fn delete(&self, name: &MailboxName) -> Result<(), Error> {
+        match &self.format {
+            Format::Maildir { tree, .. } => tree.delete(name),
+            Format::Mbox(files) => files.delete(name),
+        }
     }
 
     /// Renames a mailbox and all below it. INBOX stays, its messages move (RFC 9051 §6.3.6).
     ///
     /// # Errors
     /// [`Error::NoMailbox`], [`Error::AlreadyExists`], or the disk refuses.
-    pub fn rename(&self, _from: &MailboxName, _to: &MailboxName) -> Result<(), Error> {
-        todo!()
+    pub fn rename(&self, from: &MailboxName, to: &MailboxName) -> Result<(), Error> {
+        match &self.format {
+            Format::Maildir { tree, .. } => tree.rename(from, to),
+            Format::Mbox(files) if from.is_inbox() => {
+                files.create(to)?;
+                let (mut inbox, mut target) = (self.mailbox(from)?, self.mailbox(to)?);
+                let all: Vec<_> = inbox.snapshot().messages.iter().map(|message| message.uid).collect();
+                inbox.mv(&all, &mut target).map(drop)
+            }
+            Format::Mbox(files) => files.rename(from, to),
+        }
     }
 
     /// Opens a mailbox and looks at it.
     ///
     /// # Errors
     /// [`Error::NoMailbox`] or the disk refuses.
-    pub fn mailbox(&self, _name: &MailboxName) -> Result<Mailbox, Error> {
-        todo!()
+    pub fn mailbox(&self, name: &MailboxName) -> Result<Mailbox, Error> {
+        match &self.format {
+            Format::Maildir { path, tree } => {
+                let at = if name.is_inbox() { path.clone() } else { path.join(format!(".{name}")) };
+                Ok(Mailbox::maildir(tree.open(name)?, &at))
+            }
+            Format::Mbox(files) => {
+                let (mbox, directory) = files.mailbox(name)?;
+                Ok(Mailbox::mbox(mbox, directory))
+            }
+        }
+    }
+}
+
+/// A path as the directory it is in and its last name.
+pub(crate) fn divide(path: &Path) -> Result<(&Path, &str), Error> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    match (path.parent(), name) {
+        (Some(parent), Some(name)) => Ok((if parent.as_os_str().is_empty() { Path::new(".") } else { parent }, name)),
+        _ => Err(Error::BadName),
     }
 }

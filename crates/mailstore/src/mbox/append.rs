@@ -15,6 +15,7 @@ use std::time::Duration;
 use durable::{Dir, File};
 use mail::date::Moment;
 
+use super::journal;
 use super::lock::{Missing, Place};
 use super::quoting::Quoting;
 use crate::store::Privileged;
@@ -48,6 +49,7 @@ pub fn append(dir: &Dir, name: &str, content: &Content<'_>, how: &Append<'_>) ->
         timeout: how.lock_timeout,
     };
     let locked = place.lock_to_write(Missing::Create)?;
+    journal::recover(&place, &locked.file)?;
     let old = locked.file.meta()?.size;
     let message = content.prefix.len() as u64 + content.range.end.saturating_sub(content.range.start);
     if how.size_limit > 0 && old.saturating_add(message) > how.size_limit {
@@ -78,7 +80,7 @@ pub(crate) fn separator(file: &File, size: u64) -> Result<Vec<u8>, Error> {
 }
 
 /// Runs `write` and syncs; whatever fails, the file has its old length again.
-pub(crate) fn at_end(file: &File, old: u64, write: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+fn at_end(file: &File, old: u64, write: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
     let result = write().and_then(|()| file.sync().map_err(Error::from));
     if result.is_err() {
         // If this fails too, the disk is beyond our help; the message is not acknowledged and comes again.

@@ -5,7 +5,15 @@
 //! Locks in Debian's order: fcntl, then `NAME.lock`.
 
 mod append;
+pub(crate) mod files;
+pub(crate) mod folder;
+mod journal;
 mod lock;
+mod parse;
 mod quoting;
+mod render;
 
 pub use append::{Append, append};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,261 @@
+//! mbox files as Dovecot, c-client, mailutils and deliverers leave them; changes, and cuts in their middle.
+
+use std::time::Duration;
+
+use durable::Dir;
+use durable::forgetful::{Forgetful, at_every_step, content};
+use mail::date::Moment;
+use mail::{Flag, Flags, Uid};
+use proptest::prelude::*;
+
+use super::folder::Mbox;
+use super::lock::Place;
+use crate::{Error, FlagChange, NewMessage};
+
+const PLAIN: &str = "From root@vm  Fri Nov 20 16:11:07 2026\nSubject: one\n\nfirst\n\nFrom kevin@vm  Fri Nov 20 16:11:08 2026\nSubject: two\n\n>From me\nFrom you\n\n";
+
+const DOVECOT: &str = "From root@vm  Fri Nov 20 16:11:07 2026\nSubject: one\nX-IMAPbase: 1795191091 0000000009 $Junk\nX-UID: 3\nStatus: RO\n\
+    X-Keywords: $Junk                                                               \nContent-Length: 6\n\nfirst\n\n\
+    From kevin@vm  Fri Nov 20 16:11:08 2026\nX-UID: 9\nStatus: O\nX-Status: AF\nSubject: two\n\nsecond\n";
+
+fn dir_with(text: &str) -> Dir {
+    let dir = Forgetful::default().root();
+    put(&dir, text);
+    dir
+}
+
+fn put(dir: &Dir, text: &str) {
+    let file = dir.create("kevin", 0o600).expect("create");
+    file.append(text.as_bytes()).expect("append");
+    file.sync().expect("sync");
+    dir.sync().expect("sync");
+}
+
+fn open(dir: &Dir) -> Mbox {
+    try_open(dir).expect("open")
+}
+
+fn try_open(dir: &Dir) -> Result<Mbox, Error> {
+    Mbox::open(Place { dir: dir.clone(), name: "kevin".into(), privileged: None, timeout: Duration::ZERO }, 60)
+}
+
+fn text(dir: &Dir) -> String {
+    String::from_utf8(content(dir, "kevin").expect("read")).expect("utf-8")
+}
+
+fn uids(mbox: &Mbox) -> Vec<u32> {
+    mbox.snapshot().messages.iter().map(|message| message.uid.get()).collect()
+}
+
+fn uid(number: u32) -> Uid {
+    Uid::new(number).expect("not zero")
+}
+
+fn with(flag: Flag) -> Flags {
+    let mut flags = Flags::default();
+    flags.set(flag);
+    flags
+}
+
+#[test]
+fn mail_without_notes_gets_them_once() {
+    let dir = dir_with(PLAIN);
+    let mut mbox = open(&dir);
+    assert_eq!(uids(&mbox), [1, 2]);
+    assert_eq!(mbox.read(uid(1)).expect("read"), b"Subject: one\r\n\r\nfirst\r\n");
+    assert_eq!(mbox.read(uid(2)).expect("read"), b"Subject: two\r\n\r\n>From me\r\nFrom you\r\n");
+    assert_eq!(mbox.read_header(uid(2)).expect("read"), b"Subject: two\r\n\r\n");
+    assert_eq!((mbox.size(uid(1)).expect("size"), mbox.size(uid(2)).expect("size")), (23, 36));
+    assert_eq!(mbox.date(uid(1)).expect("date"), Moment::utc(1_795_191_067 - 3600));
+    let written = text(&dir);
+    assert!(written.contains("\nX-IMAPbase: ") && written.contains("\nX-UID: 2\nStatus:   \n"), "{written}");
+    let validity = mbox.snapshot().uid_validity;
+    assert_eq!(mbox.uidl(uid(2)).expect("uidl"), format!("00000002{:08x}", validity.get()));
+    let again = open(&dir);
+    assert_eq!((uids(&again), again.snapshot().uid_validity), (vec![1, 2], validity));
+    assert_eq!(text(&dir), written, "nothing is written a second time");
+}
+
+#[test]
+fn dovecots_notes_are_read_and_hidden() {
+    let dir = dir_with(DOVECOT);
+    let mut mbox = open(&dir);
+    assert_eq!((uids(&mbox), mbox.snapshot().uid_validity.get()), (vec![3, 9], 1_795_191_091));
+    assert_eq!(text(&dir), DOVECOT, "reading writes nothing");
+    let flags = |mbox: &Mbox, n| mbox.snapshot().get(uid(n)).expect("there").flags.clone();
+    assert!(flags(&mbox, 3).has(Flag::Seen) && flags(&mbox, 3).keywords.contains("$Junk"));
+    assert!(
+        flags(&mbox, 9).has(Flag::Answered) && flags(&mbox, 9).has(Flag::Flagged) && !flags(&mbox, 9).has(Flag::Seen)
+    );
+    assert_eq!(mbox.read(uid(9)).expect("read"), b"Subject: two\r\n\r\nsecond\r\n");
+    assert_eq!(mbox.set_flags(&[uid(9)], &FlagChange::Add(with(Flag::Seen))).expect("flags"), [uid(9)]);
+    assert_eq!(mbox.read(uid(9)).expect("read"), b"Subject: two\r\n\r\nsecond\r\n");
+    let before = text(&dir).len();
+    mbox.set_flags(&[uid(9)], &FlagChange::Replace(with(Flag::Deleted))).expect("flags");
+    assert_eq!(text(&dir).len(), before, "fits where it stands");
+    assert_eq!(uids(&open(&dir)), [3, 9]);
+    assert!(flags(&open(&dir), 9).has(Flag::Deleted));
+}
+
+#[test]
+fn expunge_append_and_new_mail() {
+    let dir = dir_with(PLAIN);
+    let mut mbox = open(&dir);
+    assert_eq!(mbox.claim_recent().expect("claim"), [uid(1), uid(2)]);
+    assert_eq!(mbox.expunge(&[uid(1), uid(7)]).expect("expunge"), [uid(1)]);
+    assert_eq!(uids(&mbox), [2]);
+    let late = dir.open_file("kevin", durable::Access::Append).expect("open");
+    late.append(b"From x@y  Fri Nov 20 16:12:00 2026\nSubject: late\n\nlate\n\n").expect("append");
+    assert_eq!(mbox.refresh().expect("refresh").appeared, [uid(3)]);
+    let date = Moment::utc(1_795_191_110);
+    let mut flags = with(Flag::Draft);
+    flags.keywords.insert("work".into());
+    let new = [NewMessage { content: b"Status: D\r\nSubject: n\r\n\r\nFrom here", flags: flags.clone(), date }];
+    assert_eq!(mbox.append(&new).expect("append"), [uid(4)]);
+    assert_eq!(mbox.read(uid(4)).expect("read"), b"Subject: n\r\n\r\n>From here\r\n");
+    let mut again = open(&dir);
+    assert_eq!((uids(&again), again.date(uid(4)).expect("date")), (vec![2, 3, 4], date));
+    assert_eq!(
+        (again.snapshot().get(uid(4)).expect("4").flags.clone(), again.keywords()),
+        (flags, vec!["work".to_owned()])
+    );
+    let validity = again.snapshot().uid_validity;
+    again.expunge(&[uid(2), uid(3), uid(4)]).expect("expunge");
+    assert_eq!(text(&dir), "");
+    assert_eq!(again.append(&new).expect("append"), [uid(5)]);
+    assert_eq!((uids(&open(&dir)), open(&dir).snapshot().uid_validity), (vec![5], validity));
+}
+
+#[test]
+fn c_clients_pseudo_message_is_hidden() {
+    let pseudo = "From MAILER-DAEMON Fri Nov 20 16:11:07 2026\nSubject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA\n\
+        X-IMAP: 1195191091 0000000004\nStatus: RO\n\ntext\n\n";
+    let dir =
+        dir_with(&format!("{pseudo}From a@b Fri Nov 20 16:11:07 2026\nX-UID: 4\nSubject: x\n\ny\n\n{}", &PLAIN[..59]));
+    let mbox = open(&dir);
+    assert_eq!((uids(&mbox), mbox.snapshot().uid_validity.get()), (vec![4, 5], 1_195_191_091));
+    assert_eq!((uids(&open(&dir)), open(&dir).snapshot().uid_validity.get()), (vec![4, 5], 1_195_191_091));
+}
+
+#[test]
+fn content_length_is_believed_only_where_it_fits() {
+    let inner = "x\n\nFrom a@b Fri Nov 20 16:11:07 2026\nnot a message\n";
+    let mail =
+        |length: usize| format!("From a@b Fri Nov 20 16:11:07 2026\nContent-Length: {length}\n\n{inner}\n{PLAIN}");
+    let mut right = open(&dir_with(&mail(inner.len())));
+    assert_eq!(uids(&right), [1, 2, 3]);
+    assert_eq!(right.read(uid(1)).expect("read"), format!("\n{inner}").replace('\n', "\r\n").as_bytes());
+    assert_eq!(right.size(uid(1)).expect("size"), right.read(uid(1)).expect("read").len() as u64);
+    assert_eq!(uids(&open(&dir_with(&mail(7)))), [1, 2, 3, 4]);
+    assert_eq!(uids(&open(&dir_with(&mail(99_999)))), [1, 2, 3, 4]);
+}
+
+#[test]
+fn what_cannot_be_written_says_so() {
+    let place = tempfile::tempdir().expect("tempdir");
+    let dir = Dir::open(place.path()).expect("open");
+    put(&dir, PLAIN);
+    dir.link("kevin", &dir, "second name").expect("link");
+    let mut mbox = open(&dir);
+    assert_eq!((uids(&mbox), mbox.snapshot().uid_validity.get()), (vec![1, 2], 1_795_191_067));
+    assert!(mbox.writable().is_err());
+    assert!(matches!(mbox.set_flags(&[uid(1)], &FlagChange::Add(with(Flag::Seen))), Err(Error::Unsafe(_))));
+    assert!(matches!(mbox.expunge(&[uid(1)]), Err(Error::Unsafe(_))));
+    assert_eq!(mbox.read(uid(1)).expect("read"), b"Subject: one\r\n\r\nfirst\r\n");
+    assert_eq!(text(&dir), PLAIN);
+    assert_eq!(uids(&open(&dir)), [1, 2]);
+}
+
+/// The bodies of all messages, in order.
+fn bodies(dir: &Dir) -> Vec<String> {
+    let _ = dir.unlink("kevin.lock");
+    let mut mbox = open(dir);
+    let all = mbox.snapshot().messages.clone();
+    all.iter().map(|message| String::from_utf8(mbox.read(message.uid).expect("read")).expect("utf-8")).collect()
+}
+
+#[test]
+fn no_cut_loses_or_tears_a_message() {
+    let whole = bodies(&dir_with(DOVECOT));
+    let run = |change: fn(&mut Mbox) -> Result<(), Error>, after: &[String]| {
+        let steps = at_every_step(
+            6,
+            |dir| put(dir, DOVECOT),
+            |dir| try_open(dir).and_then(|mut mbox| change(&mut mbox)).is_ok(),
+            |cut, promised, dir| {
+                let found = bodies(dir);
+                assert!(found == after || !promised && found == whole, "{cut:?}: {found:?}");
+                assert!(dir.stat(".kevin.facteur-journal").is_err(), "{cut:?}");
+            },
+        );
+        assert!(steps >= 4, "{steps}");
+    };
+    run(|mbox| mbox.expunge(&[uid(3)]).map(drop), &whole[1..]);
+    run(|mbox| mbox.expunge(&[uid(9)]).map(drop), &whole[..1]);
+    run(|mbox| mbox.set_flags(&[uid(3), uid(9)], &FlagChange::Add(with(Flag::Flagged))).map(drop), &whole);
+    let more = [whole.clone(), vec!["Subject: n\r\n\r\nnew\r\n".to_owned()]].concat();
+    let new = |mbox: &mut Mbox| {
+        let content = b"Subject: n\n\nnew\n";
+        mbox.append(&[NewMessage { content, flags: Flags::default(), date: Moment::utc(0) }]).map(drop)
+    };
+    run(new, &more);
+}
+
+#[test]
+fn what_others_append_after_a_crash_is_kept() {
+    let late = "From x@y  Fri Nov 20 16:12:00 2026\nSubject: late\n\nlate\n\n";
+    at_every_step(
+        3,
+        |dir| put(dir, DOVECOT),
+        |dir| try_open(dir).and_then(|mut mbox| mbox.expunge(&[uid(3)])).is_ok(),
+        |cut, _, dir| {
+            let file = dir.open_file("kevin", durable::Access::Append).expect("open");
+            file.append(format!("\n{late}").as_bytes()).expect("append");
+            let found = bodies(dir);
+            assert_eq!(found.last().map(String::as_str), Some("Subject: late\r\n\r\nlate\r\n"), "{cut:?}: {found:?}");
+            assert!(found.len() == 2 || found.len() == 3, "{cut:?}: {found:?}");
+        },
+    );
+}
+
+proptest! {
+    #[test]
+    fn written_then_read(messages in proptest::collection::vec(("[a-zA-Z ]{0,20}", "([a-zA-Z> ]{0,12}\n|From \n|\n){0,6}[a-z]{0,5}"), 1..6)) {
+        let dir = Forgetful::default().root();
+        let contents: Vec<String> = messages.iter().map(|(subject, body)| format!("Subject: {subject}\n\n{body}")).collect();
+        let new: Vec<NewMessage<'_>> = contents
+            .iter()
+            .map(|content| NewMessage { content: content.as_bytes(), flags: Flags::default(), date: Moment::utc(0) })
+            .collect();
+        let mut mbox = open(&dir);
+        let given = mbox.append(&new).expect("append");
+        let mut again = open(&dir);
+        prop_assert_eq!(again.snapshot().messages.len(), contents.len());
+        for (uid, content) in given.iter().zip(&contents) {
+            let mut want = content.replace("\nFrom ", "\n>From ");
+            if !want.ends_with('\n') {
+                want.push('\n');
+            }
+            let read = again.read(*uid).expect("read");
+            prop_assert_eq!(String::from_utf8_lossy(&read).replace("\r\n", "\n"), want);
+            prop_assert_eq!(again.size(*uid).expect("size"), read.len() as u64);
+        }
+    }
+
+    #[test]
+    fn any_file_can_be_read(lines in proptest::collection::vec(prop_oneof![
+        Just("From a@b Fri Nov 20 16:11:07 2026".to_owned()),
+        Just(String::new()),
+        Just("X-IMAPbase: 5 9 a".to_owned()),
+        "(X-UID|Status|Content-Length|Subject): [0-9ROa-z]{0,4}",
+        "[ -~]{0,20}",
+    ], 0..40)) {
+        let dir = dir_with(&lines.join("\n"));
+        let mut mbox = open(&dir);
+        for message in mbox.snapshot().messages.clone() {
+            let read = mbox.read(message.uid).expect("read");
+            prop_assert_eq!(read.len() as u64, mbox.size(message.uid).expect("size"), "{:?}", lines);
+        }
+        prop_assert_eq!(uids(&open(&dir)), uids(&mbox));
+    }
+}
