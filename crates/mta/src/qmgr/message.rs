@@ -75,8 +75,9 @@ pub enum State {
 /// What is not in the queue file yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notes {
-    /// Recipients that became others. To be written first: it gives the others their numbers.
-    pub expanded: Vec<(usize, Vec<Recipient>)>,
+    /// Recipients that became others, with the number of the first of them. To be written first: it gives the others
+    /// their numbers.
+    pub expanded: Vec<(usize, usize, Vec<Recipient>)>,
     /// Recipients that are done.
     pub sent: Vec<usize>,
 }
@@ -161,7 +162,7 @@ impl Message {
             recipient: recipient.clone(), parent: Some(slot), state: State::Open,
         }));
         self.open += into.len();
-        self.notes.expanded.push((slot, into));
+        self.notes.expanded.push((slot, first, into));
         self.close(slot, State::Finished);
         first..self.slots.len()
     }

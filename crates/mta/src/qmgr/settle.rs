@@ -147,7 +147,7 @@ impl Policy {
 
 /// All recipients, those too that are not in the file yet.
 fn recipients(file: &QueueFile, notes: &Notes) -> Vec<mail::Recipient> {
-    let more = notes.expanded.iter().flat_map(|(_, into)| into);
+    let more = notes.expanded.iter().flat_map(|(.., into)| into);
     file.slots.iter().map(|slot| &slot.recipient).chain(more).cloned().collect()
 }
 
@@ -156,7 +156,11 @@ fn recipients(file: &QueueFile, notes: &Notes) -> Vec<mail::Recipient> {
 /// # Errors
 /// The disk's.
 pub fn note(file: &mut QueueFile, notes: Notes) -> io::Result<()> {
-    for (slot, into) in notes.expanded {
+    for (slot, first, into) in notes.expanded {
+        // After a write that failed the numbers here and in the file differ: a record would then speak of somebody else.
+        if file.slots.len() != first {
+            return Err(io::Error::other("an earlier record is missing"));
+        }
         file.append_expanded(slot, into)?;
     }
     if notes.sent.is_empty() { Ok(()) } else { file.append_done(&notes.sent) }
