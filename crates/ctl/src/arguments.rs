@@ -32,6 +32,9 @@ pub(crate) enum Command {
     /// Show or change settings.
     #[command(subcommand)]
     Config(ConfigAction),
+    /// Look at the queue, or act on messages in it.
+    #[command(subcommand)]
+    Queue(QueueAction),
     /// The story of one message, from the log and the queue.
     Trace {
         /// Queue id, as in the log, or a Message-ID in <>.
@@ -89,4 +92,46 @@ pub(crate) enum ConfigAction {
     Sample,
     /// Print the manual page facteur.yaml(5).
     Manual,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueueAction {
+    /// All messages, with the reason why each is still here.
+    List {
+        /// One JSON object for each message and line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Everything about one message but its text.
+    Show {
+        /// Queue id.
+        id: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// The text of one message, as it will be delivered.
+    Cat {
+        /// Queue id.
+        id: String,
+    },
+    /// Try messages again now: all that wait, if none is named.
+    Flush(Which),
+    /// Put messages aside until they are released.
+    Hold(Which),
+    /// Let held messages go on.
+    Release(Which),
+    /// Remove messages; nobody is told.
+    Delete(Which),
+    /// Let messages begin anew: held ones too.
+    Requeue(Which),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Which {
+    /// Queue ids, or ALL.
+    pub(crate) ids: Vec<String>,
+    /// Print what was done as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }

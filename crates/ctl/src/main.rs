@@ -10,6 +10,7 @@ mod check;
 mod daemons;
 mod ports;
 mod processes;
+mod queue;
 mod settings;
 mod status;
 mod trace;
@@ -48,6 +49,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Stop => daemons::stop(&load(dir)?)?,
         Command::Reload => daemons::reload(&load(dir)?)?,
         Command::Config(action) => settings::run(action, dir)?,
+        Command::Queue(action) => return queue::run(&load(dir)?, action),
         Command::Trace { id } => return trace::run(&load(dir)?, id),
     }
     Ok(ExitCode::SUCCESS)

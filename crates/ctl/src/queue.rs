@@ -1,0 +1,240 @@
+//! `facteur queue`: looking at the queue and acting on messages in it.
+//!
+//! Works on the files, so it works while the mail system is down too. A message that is moved keeps its record of who
+//! has it already; qmgr is woken and finds it in `incoming`. Only root (or whoever runs the system in one directory) may
+//! read the queue.
+
+mod report;
+
+use std::io::{self, Write as _};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use config::Config;
+use durable::Dir;
+use mail::QueueId;
+use mta::spool::{OpenError, Queue, QueueFile, Spool};
+
+use crate::arguments::{QueueAction, Which};
+use report::Report;
+
+/// What is done to messages.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Deed {
+    Flush,
+    Hold,
+    Release,
+    Delete,
+    Requeue,
+}
+
+/// `facteur queue ...`; exit status 1 if a named message is not there.
+pub(crate) fn run(config: &Config, action: &QueueAction) -> Result<ExitCode> {
+    let root = Path::new(config.text("queue_directory"));
+    let spool = open(root)?;
+    match action {
+        QueueAction::List { json } => list(&spool, *json)?,
+        QueueAction::Show { id, json } => show(&spool, id, *json)?,
+        QueueAction::Cat { id } => cat(&spool, id)?,
+        QueueAction::Flush(which) => return act(&spool, root, Deed::Flush, which),
+        QueueAction::Hold(which) => return act(&spool, root, Deed::Hold, which),
+        QueueAction::Release(which) => return act(&spool, root, Deed::Release, which),
+        QueueAction::Delete(which) => return act(&spool, root, Deed::Delete, which),
+        QueueAction::Requeue(which) => return act(&spool, root, Deed::Requeue, which),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn open(root: &Path) -> Result<Spool> {
+    let opened = Dir::open(root).and_then(|dir| Spool::open(&dir));
+    opened.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => anyhow!("{} is no queue yet: start the mail system once", root.display()),
+        io::ErrorKind::PermissionDenied => anyhow!("the queue in {} may be read by root only", root.display()),
+        _ => anyhow!("{} cannot be opened: {error}", root.display()),
+    })
+}
+
+/// Every message with its place; those that go away while we look are left out.
+fn all(spool: &Spool, queues: &[Queue]) -> Result<Vec<(Queue, QueueId)>> {
+    let mut found = Vec::new();
+    for queue in queues {
+        let ids = spool.scan(*queue).with_context(|| format!("the queue {} cannot be read", queue.name()))?;
+        found.extend(ids.into_iter().map(|id| (*queue, id)));
+    }
+    Ok(found)
+}
+
+fn list(spool: &Spool, json: bool) -> Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let (mut count, mut octets) = (0_u64, 0_u64);
+    for (queue, id) in all(spool, &Queue::ALL)? {
+        let Some(report) = report(spool, queue, id)? else { continue };
+        match (json, count) {
+            (true, _) => writeln!(out, "{}", serde_json::to_string(&report)?)?,
+            (false, 0) => writeln!(out, "{}\n{report}", report::HEAD)?,
+            (false, _) => writeln!(out, "\n{report}")?,
+        }
+        count += 1;
+        octets += report.message_size;
+    }
+    match (json, count) {
+        (true, _) => {}
+        (false, 0) => writeln!(out, "Mail queue is empty")?,
+        (false, 1) => writeln!(out, "\n-- {} Kbytes in 1 Request.", octets / 1024)?,
+        (false, _) => writeln!(out, "\n-- {} Kbytes in {count} Requests.", octets / 1024)?,
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// What is known of a message; `None` if it has gone.
+fn report(spool: &Spool, queue: Queue, id: QueueId) -> Result<Option<Report>> {
+    match spool.read(queue, id) {
+        Ok(file) => Ok(Some(Report::of(queue, &file))),
+        Err(OpenError::Gone) => Ok(None),
+        Err(OpenError::Damaged(damage)) => Ok(Some(Report::damaged(queue, id, damage))),
+        Err(OpenError::Disk(error)) => Err(error).with_context(|| format!("{id} cannot be read")),
+    }
+}
+
+fn find(spool: &Spool, id: &str) -> Result<(Queue, QueueId)> {
+    let gone = || anyhow!("there is no message {id} in the queue");
+    let parsed = QueueId::parse(&id.to_ascii_uppercase()).ok_or_else(gone)?;
+    let places = Queue::ALL.into_iter().find(|queue| spool.dir(*queue).stat(&parsed.name()).is_ok());
+    places.map(|queue| (queue, parsed)).ok_or_else(gone)
+}
+
+fn show(spool: &Spool, id: &str, json: bool) -> Result<()> {
+    let (queue, id) = find(spool, id)?;
+    let report = report(spool, queue, id)?.ok_or_else(|| anyhow!("{id} has just left the queue"))?;
+    match json {
+        true => println!("{}", serde_json::to_string(&report)?),
+        false => print!("{}", report.at_length()),
+    }
+    Ok(())
+}
+
+fn cat(spool: &Spool, id: &str) -> Result<()> {
+    let (queue, id) = find(spool, id)?;
+    let file: QueueFile = match spool.read(queue, id) {
+        Ok(file) => file,
+        Err(OpenError::Gone) => bail!("{id} has just left the queue"),
+        Err(OpenError::Damaged(damage)) => bail!("{id} is damaged: {damage}"),
+        Err(OpenError::Disk(error)) => return Err(error).with_context(|| format!("{id} cannot be read")),
+    };
+    let mut out = io::stdout().lock();
+    let mut chunk = vec![0; 64 * 1024];
+    let mut at = file.content.start;
+    while at < file.content.end {
+        let left = usize::try_from(file.content.end - at).unwrap_or(usize::MAX);
+        let part = chunk.get_mut(..left.min(64 * 1024)).unwrap_or_default();
+        file.file.read_exact_at(part, at)?;
+        out.write_all(part)?;
+        at += part.len() as u64;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn act(spool: &Spool, root: &Path, deed: Deed, which: &Which) -> Result<ExitCode> {
+    let everything = which.ids.iter().any(|id| id == "ALL") || (which.ids.is_empty() && deed == Deed::Flush);
+    let chosen: Vec<Result<(Queue, QueueId)>> = match (everything, which.ids.is_empty()) {
+        (true, _) => all(spool, deed.sources())?.into_iter().map(Ok).collect(),
+        (false, true) => bail!("say which: queue ids, or ALL"),
+        (false, false) => which.ids.iter().map(|id| find(spool, id)).collect(),
+    };
+    let (mut done, mut woken, mut code) = (0_u64, Vec::new(), ExitCode::SUCCESS);
+    for found in chosen {
+        match found.and_then(|(queue, id)| deed.perform(spool, queue, id).map(|()| id)) {
+            Ok(id) => {
+                done += 1;
+                woken.push(id.name());
+            }
+            Err(error) => {
+                eprintln!("facteur: {error:#}");
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    settle(spool, deed)?;
+    wake(root, &woken);
+    match which.json {
+        true => println!("{}", serde_json::json!({ "deed": deed.name(), "messages": woken })),
+        false => println!("{}: {done} message{}", deed.past(), if done == 1 { "" } else { "s" }),
+    }
+    Ok(code)
+}
+
+/// Moves are made last before we say that they were.
+fn settle(spool: &Spool, deed: Deed) -> Result<()> {
+    let target = match deed {
+        Deed::Hold => Queue::Hold,
+        Deed::Delete => return Ok(()),
+        Deed::Flush | Deed::Release | Deed::Requeue => Queue::Incoming,
+    };
+    spool.dir(target).sync_shared().with_context(|| format!("the queue {} cannot be synced", target.name()))
+}
+
+/// Tells qmgr to look. It looks by itself every now and then too, so a message that is lost does no harm.
+fn wake(root: &Path, ids: &[String]) {
+    let Ok(socket) = UnixDatagram::unbound() else { return };
+    for some in ids.chunks(500) {
+        let _ = socket.set_nonblocking(true);
+        let _ = socket.send_to(some.join("\n").as_bytes(), root.join("public/qmgr"));
+    }
+}
+
+impl Deed {
+    /// The queues that `ALL` means.
+    fn sources(self) -> &'static [Queue] {
+        match self {
+            Deed::Flush => &[Queue::Deferred],
+            Deed::Hold => &[Queue::Incoming, Queue::Deferred],
+            Deed::Release => &[Queue::Hold],
+            Deed::Requeue => &[Queue::Deferred, Queue::Hold],
+            Deed::Delete => &[Queue::Incoming, Queue::Deferred, Queue::Hold, Queue::Corrupt],
+        }
+    }
+
+    fn perform(self, spool: &Spool, queue: Queue, id: QueueId) -> Result<()> {
+        let moved = |to| spool.shift(id, queue, to).with_context(|| format!("{id} cannot be moved"));
+        match (self, queue) {
+            (Deed::Delete | Deed::Hold, Queue::Active) => {
+                bail!("{id} is being delivered right now: try again in a moment")
+            }
+            (Deed::Delete, _) => spool.remove(queue, id).with_context(|| format!("{id} cannot be removed")),
+            (_, Queue::Corrupt) => bail!("{id} is damaged: it can only be deleted"),
+            (Deed::Hold, Queue::Incoming | Queue::Deferred) => moved(Queue::Hold),
+            (Deed::Release | Deed::Requeue, Queue::Hold) => moved(Queue::Incoming),
+            (Deed::Flush | Deed::Requeue, Queue::Deferred) => moved(Queue::Incoming),
+            (Deed::Release, _) => bail!("{id} is not held"),
+            (Deed::Flush, Queue::Hold) => bail!("{id} is held: release it"),
+            (Deed::Hold, Queue::Hold) | (Deed::Flush | Deed::Requeue, Queue::Incoming | Queue::Active) => Ok(()),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Deed::Flush => "flush",
+            Deed::Hold => "hold",
+            Deed::Release => "release",
+            Deed::Delete => "delete",
+            Deed::Requeue => "requeue",
+        }
+    }
+
+    fn past(self) -> &'static str {
+        match self {
+            Deed::Flush => "Tried again",
+            Deed::Hold => "Placed on hold",
+            Deed::Release => "Released from hold",
+            Deed::Delete => "Deleted",
+            Deed::Requeue => "Requeued",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

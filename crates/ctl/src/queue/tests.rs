@@ -1,0 +1,102 @@
+use std::fs;
+
+use mail::{Address, Envelope, Recipient};
+use mta::spool::Origin;
+
+use super::*;
+
+struct Fixture {
+    spool: Spool,
+    root: tempfile::TempDir,
+}
+
+impl Fixture {
+    fn new() -> Fixture {
+        let root = tempfile::tempdir().unwrap();
+        let spool = Spool::create(&Dir::open(root.path()).unwrap()).unwrap();
+        Fixture { spool, root }
+    }
+
+    fn message(&self, to: &str) -> QueueId {
+        let envelope = Envelope {
+            reverse_path: Some(Address::parse("darth@starwars.univ").unwrap()),
+            recipients: vec![Recipient::new(Address::parse(to).unwrap())],
+            ..Envelope::default()
+        };
+        let mut incoming = self.spool.enter(&envelope, &Origin::Local { uid: 1001 });
+        incoming.write(b"Subject: x\n\nHello\n").unwrap();
+        incoming.commit().unwrap()
+    }
+
+    fn act(&self, deed: Deed, ids: &[&str]) {
+        let which = Which { ids: ids.iter().map(ToString::to_string).collect(), json: false };
+        act(&self.spool, self.root.path(), deed, &which).unwrap();
+    }
+
+    fn holds(&self, queue: Queue) -> Vec<QueueId> {
+        self.spool.scan(queue).unwrap()
+    }
+}
+
+#[test]
+fn messages_are_held_released_and_deleted() {
+    let queue = Fixture::new();
+    let (one, two) = (queue.message("luke@starwars.univ"), queue.message("leia@starwars.univ"));
+    queue.spool.defer(two, Queue::Incoming, std::time::SystemTime::now()).unwrap();
+    queue.act(Deed::Hold, &[&one.name()]);
+    assert_eq!((queue.holds(Queue::Hold), queue.holds(Queue::Deferred)), (vec![one], vec![two]));
+    queue.act(Deed::Hold, &["ALL"]);
+    assert_eq!(queue.holds(Queue::Hold), [one, two]);
+    queue.act(Deed::Release, &[&two.name().to_lowercase()]);
+    assert_eq!(queue.holds(Queue::Incoming), [two]);
+    queue.act(Deed::Requeue, &["ALL"]);
+    assert_eq!(queue.holds(Queue::Incoming), [one, two]);
+    queue.act(Deed::Delete, &["ALL"]);
+    assert!(all(&queue.spool, &Queue::ALL).unwrap().is_empty());
+}
+
+#[test]
+fn a_flush_brings_what_waits_to_the_front() {
+    let queue = Fixture::new();
+    let id = queue.message("luke@starwars.univ");
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(3600);
+    queue.spool.defer(id, Queue::Incoming, later).unwrap();
+    let qmgr = {
+        fs::create_dir(queue.root.path().join("public")).unwrap();
+        UnixDatagram::bind(queue.root.path().join("public/qmgr")).unwrap()
+    };
+    queue.act(Deed::Flush, &[]);
+    assert_eq!(queue.holds(Queue::Incoming), [id]);
+    let mut heard = [0; 64];
+    let length = qmgr.recv(&mut heard).unwrap();
+    assert_eq!(heard[..length], *id.name().as_bytes());
+}
+
+#[test]
+fn what_cannot_be_done_is_said() {
+    let queue = Fixture::new();
+    let id = queue.message("luke@starwars.univ");
+    queue.spool.shift(id, Queue::Incoming, Queue::Active).unwrap();
+    let refused = |deed: Deed| deed.perform(&queue.spool, Queue::Active, id).unwrap_err().to_string();
+    assert!(refused(Deed::Hold).contains("being delivered right now"));
+    assert!(refused(Deed::Release).contains("is not held"));
+    assert_eq!(find(&queue.spool, "NOSUCH").unwrap_err().to_string(), "there is no message NOSUCH in the queue");
+}
+
+#[test]
+fn a_message_is_reported_as_in_mailq() {
+    let queue = Fixture::new();
+    let id = queue.message("luke@starwars.univ");
+    let mut file = queue.spool.read(Queue::Incoming, id).unwrap();
+    file.append_deferred(0, mail::EnhancedStatus::new(4, 4, 3), "Host not found, try again").unwrap();
+    let report = report(&queue.spool, Queue::Incoming, id).unwrap().unwrap();
+    let text = report.to_string();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with(&id.name()) && lines[0].ends_with("  darth@starwars.univ"), "{text}");
+    assert_eq!(lines[1], "(Host not found, try again)");
+    assert_eq!(lines[2].trim_start(), "luke@starwars.univ");
+    let json: serde_json::Value = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
+    assert_eq!((&json["queue_id"], &json["message_size"]), (&id.name().into(), &18.into()));
+    assert_eq!(json["recipients"][0]["delay_reason"], "Host not found, try again");
+    assert!(report.at_length().contains("user number 1001"));
+}
