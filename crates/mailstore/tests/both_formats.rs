@@ -1,0 +1,88 @@
+//! The same story told by a Maildir and by mbox files: what a reader sees must not depend on the format.
+
+use std::path::Path;
+
+use mail::date::Moment;
+use mail::{Flag, Flags};
+use mailstore::{Error, FlagChange, Location, MailboxName, NewMessage, Options, Store};
+
+fn stores(home: &Path) -> [Store; 2] {
+    std::fs::create_dir(home.join("spool")).expect("mkdir");
+    let places = [
+        Location::Maildir { root: home.join("Maildir") },
+        Location::Mbox { inbox: home.join("spool/kevin"), folders: home.join("mail") },
+    ];
+    places.map(|place| Store::open(place, Options::default()).expect("open"))
+}
+
+fn message(content: &str) -> NewMessage<'_> {
+    NewMessage { content: content.as_bytes(), flags: Flags::default(), date: Moment::utc(1_795_191_110) }
+}
+
+fn names(store: &Store) -> Vec<String> {
+    store.list().expect("list").into_iter().filter(|f| f.selectable).map(|f| f.name.to_string()).collect()
+}
+
+#[test]
+fn a_readers_session() {
+    let home = tempfile::tempdir().expect("tempdir");
+    for store in stores(home.path()) {
+        assert_eq!(names(&store), ["INBOX"]);
+        let sent = store.name("Sent").expect("a name");
+        store.create(&sent).expect("create");
+        assert!(matches!(store.create(&sent), Err(Error::AlreadyExists)));
+        let mut inbox = store.mailbox(&MailboxName::inbox()).expect("inbox");
+        let mut target = store.mailbox(&sent).expect("sent");
+        inbox.writable().expect("writable");
+        let new = [message("Subject: a\r\n\r\none\r\n"), message("Subject: b\r\n\r\ntwo\r\n")];
+        let uids = inbox.append(&new).expect("append");
+        assert_eq!(inbox.refresh().expect("refresh").appeared, uids);
+        assert_eq!(inbox.claim_recent().expect("claim"), uids);
+        let mut seen = Flags::default();
+        seen.set(Flag::Seen);
+        seen.keywords.insert("$Junk".into());
+        assert_eq!(inbox.set_flags(&uids[..1], &FlagChange::Add(seen.clone())).expect("flags"), uids[..1]);
+        assert_eq!(inbox.keywords(), ["$Junk"]);
+        let pairs = inbox.mv(&uids[..1], &mut target).expect("move");
+        assert_eq!(inbox.snapshot().messages.len(), 1);
+        let copy = pairs[0].1;
+        assert_eq!(target.read(copy).expect("read"), b"Subject: a\r\n\r\none\r\n");
+        assert_eq!(target.read_header(copy).expect("read"), b"Subject: a\r\n\r\n");
+        assert_eq!(target.size(copy).expect("size"), 19);
+        assert_eq!(target.date(copy).expect("date"), Moment::utc(1_795_191_110));
+        assert_eq!(target.flags(copy), Some(&seen));
+        assert_eq!(target.copy_here(&[copy]).expect("copy").len(), 1);
+        assert_eq!(target.uidl(copy).expect("uidl").len(), 16);
+        assert!(!inbox.watch().is_empty());
+        drop((inbox, target));
+
+        let mut again = store.mailbox(&sent).expect("sent");
+        assert_eq!(again.snapshot().messages.len(), 2);
+        assert_eq!(again.flags(copy), Some(&seen));
+        assert_eq!(again.expunge(&[copy]).expect("expunge"), [copy]);
+        let archive = store.name(&format!("Old{}2026", store.separator())).expect("a name");
+        store.rename(&sent, &archive).expect("rename");
+        assert_eq!(names(&store), ["INBOX", archive.as_str()]);
+        store.subscribe(&archive).expect("subscribe");
+        assert_eq!(store.subscriptions().expect("list"), [archive.clone()]);
+        store.unsubscribe(&archive).expect("unsubscribe");
+        assert_eq!(store.subscriptions().expect("list"), []);
+        store.rename(&MailboxName::inbox(), &sent).expect("rename INBOX");
+        assert_eq!(store.mailbox(&sent).expect("sent").snapshot().messages.len(), 1);
+        assert!(store.mailbox(&MailboxName::inbox()).expect("inbox").snapshot().messages.is_empty());
+        store.delete(&archive).expect("delete");
+        assert!(matches!(store.mailbox(&archive), Err(Error::NoMailbox)));
+        assert!(matches!(store.delete(&MailboxName::inbox()), Err(Error::InUse)));
+    }
+}
+
+#[test]
+fn names_that_lead_elsewhere_are_refused() {
+    let home = tempfile::tempdir().expect("tempdir");
+    for store in stores(home.path()) {
+        for bad in ["", ".", "..", "../x", "a/../b", "~root", "a\nb", ".hidden", "a//b", "a..b/", "/etc/passwd"] {
+            assert!(matches!(store.name(bad), Err(Error::BadName)), "{bad:?}");
+        }
+        assert_eq!(store.name("inbox").expect("a name"), MailboxName::inbox());
+    }
+}
