@@ -132,12 +132,13 @@ fn keep_smtpd(smtpd: Smtpd) -> Kept {
 impl Smtpd {
     fn start(&self) -> io::Result<Child> {
         let (ours, theirs) = descriptors::pair()?;
-        let services: Vec<Service> = self.listeners.iter().map(|(service, _)| *service).collect();
-        let sockets: Vec<_> = self.listeners.iter().map(|(_, listener)| listener.as_fd()).collect();
-        descriptors::send(&ours, &control::listen(&services), &sockets)?;
+        // Before the listeners: the first client is offered STARTTLS.
         if let Some((certificate, key)) = self.shared.open_certificate() {
             descriptors::send(&ours, &control::certificate(), &[certificate.as_fd(), key.as_fd()])?;
         }
+        let services: Vec<Service> = self.listeners.iter().map(|(service, _)| *service).collect();
+        let sockets: Vec<_> = self.listeners.iter().map(|(_, listener)| listener.as_fd()).collect();
+        descriptors::send(&ours, &control::listen(&services), &sockets)?;
         let child = Command::new(&self.program).arg("-c").arg(&self.dir).stdin(theirs).spawn()?;
         let channel = Arc::new(Channel::new(ours)?);
         *lock(&self.shared.channel) = Arc::downgrade(&channel);
