@@ -46,6 +46,7 @@ fn start(service: &Service, dir: &Path) -> Result<(), String> {
     // One thread: a child that ends with its parent ends with the thread that started it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
     tracing::info!("daemon started -- version {}, configuration {}", version::short(), dir.display());
+    config::mailbox::mismatch(&config).iter().for_each(|sentence| tracing::warn!("{sentence}"));
     runtime.block_on(async {
         let signals = Signals::listen().map_err(|e| e.to_string())?;
         login::keeper::run(settings, policy(&config), &signals, || reload(dir)).await;

@@ -7,6 +7,7 @@
 
 pub mod front;
 pub mod keeper;
+pub mod mailbox;
 pub mod worker;
 
 use std::path::Path;

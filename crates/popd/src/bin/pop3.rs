@@ -1,0 +1,5 @@
+//! `pop3`: see `readers::worker`.
+
+fn main() -> std::process::ExitCode {
+    popd::worker()
+}

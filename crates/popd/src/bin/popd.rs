@@ -1,0 +1,5 @@
+//! `popd`: see `readers::keeper`.
+
+fn main() -> std::process::ExitCode {
+    popd::keeper()
+}
