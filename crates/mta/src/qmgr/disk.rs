@@ -82,7 +82,10 @@ fn take_up(spool: &Spool, work: &Receiver<Fetch>, reports: &UnboundedSender<Repo
                     continue;
                 }
                 match spool.remove(queue, id) {
-                    Ok(()) => Report::Settled(id, Settled::Finished),
+                    Ok(()) => {
+                        tracing::info!("{id}: removed");
+                        Report::Settled(id, Settled::Finished)
+                    }
                     Err(error) => {
                         tracing::error!("{id}: cannot remove: {error}");
                         continue;
