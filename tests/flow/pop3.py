@@ -1,0 +1,563 @@
+#!/usr/bin/env python3
+"""Flow test of the POP3 server: the built programs popd, pop3-login and pop3 in one directory, unprivileged.
+
+    tests/flow/pop3.py [--bin DIR] [NAME…]
+
+DIR is where the programs are (default: target/debug). Run as root it starts the programs as `nobody`, so that the mode is
+the same. Only Python's standard library. Nothing sleeps: every wait is for an event, with a limit.
+"""
+import argparse
+import base64
+import os
+import poplib
+import pwd
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+LIMIT = 20  # seconds until something that should happen is given up
+HERE = Path(__file__).resolve()
+USERS = ["kevin", "foo", "bar", "toto"]
+
+
+def crypt6(password):
+    return subprocess.run(["openssl", "passwd", "-6", password], check=True, capture_output=True, text=True).stdout.strip()
+
+
+class Log:
+    """The log file, followed; `wait` returns the first line from `mark` on that matches."""
+
+    def __init__(self, path):
+        self.lines, self.changed = [], threading.Condition()
+        path.touch()
+        os.chmod(path, 0o666)
+        self.tail = subprocess.Popen(["tail", "-n", "+1", "-F", "-s", "0.05", str(path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        threading.Thread(target=self.follow, daemon=True).start()
+
+    def follow(self):
+        for line in self.tail.stdout:
+            with self.changed:
+                self.lines.append(line.rstrip("\n"))
+                self.changed.notify_all()
+
+    def mark(self):
+        return len(self.lines)
+
+    def wait(self, pattern, mark=0, limit=LIMIT):
+        found = lambda: next((line for line in self.lines[mark:] if re.search(pattern, line)), None)
+        with self.changed:
+            if not self.changed.wait_for(found, limit):
+                raise AssertionError(f"no line /{pattern}/ in the log:\n" + "\n".join(self.lines[mark:]))
+            return found()
+
+    def close(self):
+        self.tail.terminate()
+        self.tail.wait()
+
+
+class System:
+    """popd in a directory of its own."""
+
+    def __init__(self, programs, **settings):
+        self.dir = Path(tempfile.mkdtemp(prefix="facteur-pop3-"))
+        os.chmod(self.dir, 0o755)
+        self.account = pwd.getpwnam("nobody") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
+        self.offset = free_offset()
+        for user in USERS:
+            (self.dir / "home" / user).mkdir(parents=True)
+        for name in ("etc", "data", "run", "spool"):
+            (self.dir / name).mkdir()
+        line = "{0}:{1}:{2}:{3}:{0}:{4}/home/{0}:/bin/sh\n"
+        (self.dir / "accounts").write_text("".join(line.format(user, crypt6(user), self.account.pw_uid, self.account.pw_gid, self.dir) for user in USERS))
+        base = {
+            "accounts_file": self.dir / "accounts",
+            "daemon_directory": programs,
+            "data_directory": self.dir / "data",
+            "run_directory": self.dir / "run",
+            "mail_spool_directory": self.dir / "spool",
+            "maillog_file": self.dir / "mail.log",
+            "mydestination": "m3102.com",
+            "port_offset": self.offset,
+            "listen": "127.0.0.1",
+            "home_mailbox": "Maildir/",
+        }
+        text = "".join(f"{name}: \"{value}\"\n" for name, value in {**base, **settings}.items())
+        (self.dir / "etc" / "facteur.yaml").write_text(text)
+        self.log = Log(self.dir / "mail.log")
+        self.own(self.dir)
+        self.programs = Path(programs)
+        self.start()
+
+    def own(self, top):
+        if os.getuid() == 0:
+            for path in [top, *top.rglob("*")]:
+                os.chown(path, self.account.pw_uid, self.account.pw_gid, follow_symlinks=False)
+
+    def start(self):
+        mark = self.log.mark()
+        as_user = {"user": self.account.pw_uid, "group": self.account.pw_gid, "extra_groups": []} if os.getuid() == 0 else {}
+        self.keeper = subprocess.Popen([self.programs / "popd", "-c", self.dir / "etc"], stderr=subprocess.PIPE, text=True, **as_user)
+        self.log.wait("daemon started", mark)
+
+    def stop(self):
+        self.keeper.send_signal(signal.SIGTERM)
+        assert self.keeper.wait(LIMIT) == 0, "popd did not end well"
+
+    def close(self):
+        if self.keeper.poll() is None:
+            self.stop()
+        self.log.close()
+        bad = [line for line in self.log.lines if re.search(r"panic|fatal", line)]
+        shutil.rmtree(self.dir)
+        assert not bad, bad
+
+    @property
+    def port(self):
+        return 110 + self.offset
+
+    @property
+    def tls_port(self):
+        return 995 + self.offset
+
+    def maildir(self, user, *messages):
+        root = self.dir / "home" / user / "Maildir"
+        for name in ("cur", "new", "tmp"):
+            (root / name).mkdir(parents=True, exist_ok=True)
+        for number, message in enumerate(messages):
+            (root / "new" / f"{1700000000 + number}.M{number}P1.vm").write_bytes(message)
+        self.own(root)
+        return root
+
+    def mbox(self, user, *messages):
+        path = self.dir / "spool" / user
+        path.write_bytes(b"".join(b"From root@vm  Fri Nov 20 16:11:07 2026\n" + message + b"\n" for message in messages))
+        os.chmod(path, 0o600)
+        self.own(path)
+        return path
+
+    def pop(self, user=None, password=None, **kind):
+        client = poplib.POP3("127.0.0.1", self.port, timeout=LIMIT)
+        if user:
+            client.user(user)
+            client.pass_(password or user)
+        return client
+
+    def telnet(self, address="127.0.0.1", port=None):
+        return Telnet(address, port or self.port)
+
+
+class Telnet:
+    """A client that types lines and reads lines."""
+
+    def __init__(self, address, port, source=None):
+        self.socket = socket.create_connection((address, port), timeout=LIMIT, source_address=source)
+        self.file = self.socket.makefile("rb")
+
+    def say(self, line, end="\r\n"):
+        self.socket.sendall((line + end).encode())
+
+    def hear(self):
+        return self.file.readline().decode().rstrip("\r\n")
+
+    def ask(self, line, end="\r\n"):
+        self.say(line, end)
+        return self.hear()
+
+    def rest(self):
+        return self.file.read()
+
+    def expect(self, line, answer, end="\r\n"):
+        got = self.ask(line, end)
+        assert got == answer, f"{line!r}: expected {answer!r}, got {got!r}"
+
+    def multi(self):
+        lines = []
+        while (line := self.hear()) != ".":
+            lines.append(line)
+        return lines
+
+    def close(self):
+        self.file.close()
+        self.socket.close()
+
+
+def free_offset():
+    for offset in range(20000 + os.getpid() % 20000, 60000, 7):
+        try:
+            for port in (110, 995):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port + offset))
+            return offset
+        except OSError:
+            pass
+    raise AssertionError("no free ports")
+
+
+def message(subject, body="Bonjour\n"):
+    return f"Return-Path: <root@vm>\nFrom: root@vm\nSubject: {subject}\n\n{body}".encode()
+
+
+def crlf(octets):
+    return octets.replace(b"\n", b"\r\n")
+
+
+TESTS = []
+
+
+def test(**settings):
+    def add(function):
+        TESTS.append((function.__name__, function, settings))
+        return function
+    return add
+
+
+@test()
+def the_dialogue_of_the_labs(system):
+    system.maildir("kevin", message("Test"))
+    size = len(crlf(message("Test")))
+    t = system.telnet()
+    assert t.hear() == "+OK Facteur ready."
+    t.say("capa")
+    assert t.hear() == "+OK"
+    assert t.multi() == ["CAPA", "TOP", "UIDL", "RESP-CODES", "PIPELINING", "AUTH-RESP-CODE", "STLS", "USER", "SASL PLAIN", "UTF8 USER"]
+    t.expect("user kevin", "+OK")
+    t.expect("pass kevin", "+OK Logged in.")
+    t.expect("stat", f"+OK 1 {size}")
+    t.expect("list", "+OK 1 messages:")
+    assert t.multi() == [f"1 {size}"]
+    t.expect("uidl", "+OK")
+    assert re.fullmatch("1 [0-9a-f]{16}", t.multi()[0])
+    t.expect("retr 1", f"+OK {size} octets")
+    assert t.multi() == message("Test").decode().splitlines()
+    t.expect("foo", "-ERR Unknown command: FOO")
+    t.expect("retr 9", "-ERR There's no message 9.")
+    t.expect("dele 0", "-ERR There's no message 0.")
+    t.expect("dele 1", "+OK Marked to be deleted.")
+    t.expect("quit", "+OK Logging out, messages deleted.")
+    assert t.rest() == b""
+    system.log.wait(r"pop3-login\[\d+\]: Login: user=<kevin>, method=PLAIN, rip=127.0.0.1, lip=127.0.0.1, mpid=\d+, secured, session=<\S{16}>$")
+    system.log.wait(rf"pop3\[(\d+)\]: pop3\(kevin\)<\d+><\S+>: Disconnected: Logged out top=0/0, retr=1/{size + len(f'+OK {size} octets') + 2}, del=1/1, size={size}$")
+    assert system.pop("kevin").stat() == (0, 0)
+
+
+@test()
+def messages_stay_unless_quit_and_uidls_are_stable(system):
+    system.maildir("kevin", message("One"), message("Two"))
+    first = system.pop("kevin")
+    uidls = first.uidl()[1]
+    first.dele(1)
+    first.close()
+    system.log.wait("Disconnected: Connection closed top=0/0, retr=0/0, del=0/2")
+    second = system.pop("kevin")
+    assert second.uidl()[1] == uidls
+    second.dele(1)
+    second.quit()
+    assert system.pop("kevin").uidl()[1][0].split()[1] == uidls[1].split()[1]
+
+
+@test(home_mailbox="")
+def an_mbox(system):
+    path = system.mbox("kevin", message("One", "From here\n.dot\n"), message("Two", "é\n"))
+    client = system.pop("kevin")
+    assert client.stat()[0] == 2
+    assert client.retr(1)[1][-1] == b".dot"
+    uidls = client.uidl()[1]
+    client.dele(1)
+    assert client.quit() == b"+OK Logging out, messages deleted."
+    assert b"Subject: One" not in path.read_bytes() and b"Subject: Two" in path.read_bytes()
+    again = system.pop("kevin")
+    assert [line.split()[1] for line in again.uidl()[1]] == [uidls[1].split()[1]]
+    again.quit()
+
+
+@test()
+def line_feed_client(system):
+    system.maildir("foo", message("A"), message("B"))
+    t = system.telnet()
+    t.hear()
+    for line, answer in [("user foo", "+OK"), ("pass foo", "+OK Logged in."), ("list", "+OK 2 messages:")]:
+        t.expect(line, answer, "\n")
+    t.multi()
+    t.expect("quit", "+OK Logging out.", "\n")
+
+
+@test()
+def pipelined_through_the_login(system):
+    system.maildir("bar", message("A"))
+    t = system.telnet()
+    t.say("USER bar\r\nPASS bar\r\nSTAT\r\nNOOP\r\nQUIT")
+    lines = [line.decode().rstrip() for line in t.file]
+    size = len(crlf(message("A")))
+    assert lines == ["+OK Facteur ready.", "+OK", "+OK Logged in.", f"+OK 1 {size}", "+OK", "+OK Logging out."], lines
+
+
+@test()
+def wrong_passwords_look_alike(system):
+    system.maildir("kevin")
+    took = {}
+    for user, password in [("kevin", "wrong"), ("nobody-here", "wrong")]:
+        t = system.telnet()
+        t.hear()
+        t.expect(f"user {user}", "+OK")
+        before = time.monotonic()
+        t.expect(f"pass {password}", "-ERR [AUTH] Authentication failed.")
+        took[user] = time.monotonic() - before
+        t.close()
+        system.log.wait(rf"pop3-login\[\d+\]: Disconnected: Connection closed \(auth failed, 1 attempts in 2 secs\): user=<{user}>, method=PLAIN, rip=127.0.0.1, lip=127.0.0.1, secured, session=<\S+>$")
+    assert all(1.9 < seconds < 3 for seconds in took.values()), took
+
+
+@test()
+def names_with_our_domain_and_auth_plain(system):
+    system.maildir("kevin")
+    system.pop("kevin@M3102.com", "kevin").quit()
+    t = system.telnet()
+    t.hear()
+    t.expect("AUTH PLAIN " + base64.b64encode(b"\0kevin\0kevin").decode(), "+OK Logged in.")
+    t.close()
+
+
+@test()
+def tls_by_stls_and_from_the_start(system):
+    system.maildir("kevin", message("Test", "x" * 70 + "\n") )
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    client = system.pop()
+    client.stls(context)
+    assert "STLS" not in client.capa()
+    client.user("kevin")
+    client.pass_("kevin")
+    assert client.stat()[0] == 1
+    client.quit()
+    system.log.wait("Login: user=<kevin>.*, TLS, session=")
+    client = poplib.POP3_SSL("127.0.0.1", system.tls_port, context=context, timeout=LIMIT)
+    client.user("kevin")
+    client.pass_("kevin")
+    assert client.retr(1)[1][-1] == b"x" * 70
+    client.quit()
+    t = system.telnet()
+    t.hear()
+    t.say("STLS\r\nUSER kevin")
+    assert t.hear() == "+OK Begin TLS negotiation now." and t.rest() == b""
+    system.log.wait("plaintext after the command that starts TLS")
+
+
+@test()
+def a_large_message_over_tls_and_in_clear(system):
+    body = "".join(f".{'y' * 60}\n" for _ in range(200_000))
+    system.maildir("kevin", message("Big", body))
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    secured = poplib.POP3_SSL("127.0.0.1", system.tls_port, context=context, timeout=LIMIT)
+    secured.user("kevin")
+    secured.pass_("kevin")
+    for client in (secured, system.pop("kevin")):
+        _, lines, octets = client.retr(1)
+        assert b"\n".join(lines) + b"\n" == message("Big", body), octets
+        client.quit()
+
+
+@test()
+def two_hundred_sessions_at_once(system):
+    system.maildir("kevin", message("Test"))
+    users = USERS
+    for user in users:
+        system.maildir(user, message("Test"))
+    clients = [system.telnet() for _ in range(200)]
+    for client in clients:
+        assert client.hear() == "+OK Facteur ready."
+    admitted = refused = 0
+    for number, client in enumerate(clients):
+        client.say(f"USER {users[number % len(users)]}\r\nPASS {users[number % len(users)]}")
+    for client in clients:
+        client.hear()
+        answer = client.hear()
+        admitted += answer == "+OK Logged in."
+        refused += answer.startswith("-ERR [SYS/TEMP] Maximum number of connections")
+    assert (admitted, refused) == (10 * len(users), 200 - 10 * len(users)), (admitted, refused)
+    workers = {re.search(r"mpid=(\d+)", line)[1] for line in system.log.lines if "Login: user" in line}
+    assert len(workers) <= len(users), workers
+    for client in clients:
+        client.close()
+    mark = 0
+    for _ in range(3):
+        system.log.wait("Disconnected: Connection closed", mark)
+    assert system.pop("kevin", "kevin").quit()
+
+
+@test(mail_max_userip_connections=300)
+def two_hundred_sessions_of_one_user(system):
+    system.maildir("kevin", message("Test"))
+    clients = [system.pop() for _ in range(200)]
+    for client in clients:
+        client._putcmd("USER kevin\r\nPASS kevin\r\nRETR 1")
+    for client in clients:
+        assert [client._getresp() for _ in range(2)] == [b"+OK", b"+OK Logged in."]
+        assert client._getlongresp()[1][-1] == b"Bonjour"
+    for client in clients:
+        client._putcmd("QUIT")
+    for client in clients:
+        assert client._getresp() == b"+OK Logging out."
+
+
+@test()
+def silent_connections_do_not_delay_a_greeting(system):
+    system.maildir("kevin")
+    silent = [socket.create_connection(("127.0.0.1", system.port)) for _ in range(500)]
+    before = time.monotonic()
+    assert system.pop("kevin").stat() == (0, 0)
+    assert time.monotonic() - before < 1
+    for connection in silent:
+        connection.close()
+
+
+@test()
+def a_mailbox_that_cannot_be_written_is_no_false_success(system):
+    root = system.maildir("kevin", message("Test"))
+    client = system.pop("kevin")
+    client.dele(1)
+    for name in ("new", "cur", "tmp"):
+        os.chmod(root / name, 0o500)
+    os.chmod(root, 0o500)
+    try:
+        client.quit()
+        raise AssertionError("QUIT was answered well")
+    except poplib.error_proto as error:
+        assert re.match(rb"-ERR \[SYS/(PERM|TEMP)\] ", error.args[0]), error
+    finally:
+        for path in (root, root / "new", root / "cur", root / "tmp"):
+            os.chmod(path, 0o700)
+    system.log.wait("pop3.*Disconnected: Logged out, deletion failed .*del=0/1")
+    assert system.pop("kevin").stat()[0] == 1
+
+
+@test()
+def a_dead_front_and_a_dead_worker_are_replaced(system):
+    system.maildir("kevin", message("Test"))
+    client = system.pop("kevin")
+    worker = int(re.search(r"mpid=(\d+)", system.log.wait("Login: user=<kevin>"))[1])
+    front = int(re.search(r"pop3-login\[(\d+)\]", system.log.wait("Login: user=<kevin>"))[1])
+    os.kill(front, signal.SIGKILL)
+    system.log.wait(f"process pop3-login pid {front}")
+    assert client.stat()[0] == 1, "a session in clear lives on without its front"
+    mark = system.log.mark()
+    assert system.pop("kevin").stat()[0] == 1
+    os.kill(worker, signal.SIGKILL)
+    system.log.wait(f"process pop3 pid {worker}", mark)
+    assert system.pop("kevin").stat()[0] == 1
+
+
+@test()
+def stopping_says_goodbye_and_starting_again_works(system):
+    system.maildir("kevin", message("Test"))
+    idle, busy = system.telnet(), system.pop("kevin")
+    idle.hear()
+    busy.dele(1)
+    system.stop()
+    assert idle.hear() == "-ERR [SYS/TEMP] Server shutting down." and idle.rest() == b""
+    assert busy.file.read() == b"-ERR [SYS/TEMP] Server shutting down.\r\n"
+    system.log.wait("terminating on signal 15")
+    system.start()
+    assert system.pop("kevin").stat()[0] == 1
+
+
+@test()
+def reload_takes_new_settings_and_keeps_sessions(system):
+    system.maildir("kevin", message("Test"))
+    client = system.pop("kevin")
+    with open(system.dir / "etc" / "facteur.yaml", "a") as config:
+        config.write('login_greeting: "Bonjour."\n')
+    mark = system.log.mark()
+    system.keeper.send_signal(signal.SIGHUP)
+    system.log.wait("reload -- version", mark)
+    deadline = time.monotonic() + LIMIT
+    while system.telnet().hear() != "+OK Bonjour.":
+        assert time.monotonic() < deadline, "the new greeting never came"
+    assert client.stat()[0] == 1
+    assert system.pop("kevin").stat()[0] == 1
+
+
+@test()
+def a_port_in_use_is_one_clear_line(system):
+    second = subprocess.run([system.programs / "popd", "-c", system.dir / "etc"], capture_output=True, text=True, timeout=LIMIT)
+    assert second.returncode == 1 and second.stderr.splitlines() == [f"fatal: port {system.port} on 127.0.0.1 is in use by another program"], second
+
+
+@test(listen="127.0.0.1, 127.0.0.2", ssl="required")
+def cleartext_refused(system):
+    t = system.telnet()
+    t.hear()
+    t.expect("USER kevin", "-ERR [AUTH] Plaintext authentication disallowed on non-secure (SSL/TLS) connections.")
+    t.expect("PASS kevin", "-ERR [AUTH] Plaintext authentication disallowed on non-secure (SSL/TLS) connections.")
+    t.expect("QUIT", "+OK Logging out")
+    system.log.wait(r"Disconnected: Aborted login by logging out \(tried to use disallowed plaintext auth\): user=<>, rip=127.0.0.1")
+
+
+@test(listen="0.0.0.0")
+def cleartext_from_elsewhere(system):
+    """Needs a second address of this machine: root makes one; otherwise any address that is not loopback will do."""
+    with second_address() as address:
+        if address is None:
+            return "skipped: no second address"
+        for source, allowed in [("127.0.0.1", True), (address, True)]:
+            t = Telnet(address if source != "127.0.0.1" else "127.0.0.1", system.port)
+            t.hear()
+            assert t.ask("USER kevin").startswith("+OK") is allowed
+            t.close()
+        elsewhere = Telnet(address, system.port, source=(address.rsplit(".", 1)[0] + ".24", 0))
+        elsewhere.hear()
+        elsewhere.expect("USER kevin", "-ERR [AUTH] Plaintext authentication disallowed on non-secure (SSL/TLS) connections.")
+        elsewhere.close()
+
+
+class second_address:
+    def __enter__(self):
+        self.made = []
+        if os.getuid() != 0:
+            return None
+        for host in ("192.168.77.23/24", "192.168.77.24/24"):
+            if subprocess.run(["ip", "addr", "add", host, "dev", "lo"], capture_output=True).returncode == 0:
+                self.made.append(host)
+        return "192.168.77.23" if len(self.made) == 2 else None
+
+    def __exit__(self, *_):
+        for host in reversed(self.made):
+            subprocess.run(["ip", "addr", "del", host, "dev", "lo"], capture_output=True)
+
+
+def main():
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--bin", default=HERE.parents[2] / "target" / "debug", type=Path)
+    arguments.add_argument("names", nargs="*")
+    arguments = arguments.parse_args()
+    failed = []
+    for name, function, settings in TESTS:
+        if arguments.names and name not in arguments.names:
+            continue
+        began = time.monotonic()
+        system = System(arguments.bin.resolve(), **settings)
+        try:
+            result = function(system) or "ok"
+        except Exception as error:  # noqa: BLE001 - every failure is reported and the next test runs
+            result = f"FAILED: {type(error).__name__}: {error}"
+            failed.append(name)
+            print("\n".join(system.log.lines))
+        try:
+            system.close()
+        except Exception as error:  # noqa: BLE001
+            result = f"FAILED at the end: {error}"
+            failed.append(name)
+        print(f"{name}: {result} ({time.monotonic() - began:.1f} s)", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
