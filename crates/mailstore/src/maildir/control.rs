@@ -12,6 +12,7 @@ use crate::Error;
 
 /// Largest control file that is read.
 pub(crate) const LARGEST: u64 = 1 << 30;
+const VALIDITY_PATIENCE: Duration = Duration::from_secs(10);
 const STALE: Duration = Duration::from_secs(120);
 
 /// A held lock file; removed when dropped.
@@ -85,6 +86,8 @@ pub(crate) fn read(dir: &Dir, name: &str) -> Result<Option<Vec<u8>>, Error> {
 ///
 /// Dovecot keeps the last value as eight hex digits in that file and in the name of an empty one beside it.
 pub(crate) fn next_validity(root: &Dir) -> Result<mail::UidValidity, Error> {
+    // Sessions that open a new mailbox at the same moment must neither meet in the temporary file nor get one value twice.
+    let _lock = LockFile::take(root, &format!("{VALIDITY}.lock"), VALIDITY_PATIENCE)?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let now = u32::try_from(now).unwrap_or(u32::MAX);
     let hex = |text: &str| u32::from_str_radix(text.trim(), 16).ok();
