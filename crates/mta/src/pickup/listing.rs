@@ -16,15 +16,16 @@ use jiff::tz::TimeZone;
 use mail::QueueId;
 
 use crate::sendmail::Exit;
-use crate::spool::{Progress, Queue, QueueFile, Spool};
+use crate::spool::{OpenError, Progress, Queue, QueueFile, Spool};
 
 /// The list, read or asked for.
 pub(crate) fn fetch(config: &Config) -> Result<Vec<u8>, Exit> {
     let queue = Path::new(config.text("queue_directory"));
     let mut text = Vec::new();
-    match read_directly(queue) {
-        Ok((spool, maildrop)) => write(&spool, &maildrop, &mut text).map_err(|error| failed(queue, &error))?,
+    match read_directly(queue).and_then(|(spool, maildrop)| write(&spool, &maildrop, &mut text)) {
+        Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            text.clear();
             let asked = UnixStream::connect(queue.join("public/showq"));
             let read = asked.and_then(|mut stream| stream.read_to_end(&mut text));
             read.map_err(|_| Exit::unavailable("the mail system is down; only root can read the queue then"))?;
@@ -62,15 +63,14 @@ pub(crate) fn write(spool: &Spool, maildrop: &Dir, out: &mut impl Write) -> io::
     let mut total = Total::default();
     let dropped = maildrop.entries()?.into_iter().filter_map(|entry| QueueId::parse(&entry.name));
     for id in dropped {
-        if let Ok(file) = QueueFile::open(maildrop, id, Access::Read) {
+        if let Some(file) = opened(maildrop, id)? {
             total.add(&file, ' ', out)?;
         }
     }
     let queues = [(Queue::Active, '*'), (Queue::Incoming, ' '), (Queue::Deferred, ' '), (Queue::Hold, '!')];
     for (queue, mark) in queues {
         for id in spool.scan(queue)? {
-            // Gone or moved on in the meantime, or damaged: qmgr sees to it.
-            if let Ok(file) = QueueFile::open(spool.dir(queue), id, Access::Read) {
+            if let Some(file) = opened(spool.dir(queue), id)? {
                 total.add(&file, mark, out)?;
             }
         }
@@ -81,6 +81,15 @@ pub(crate) fn write(spool: &Spool, maildrop: &Dir, out: &mut impl Write) -> io::
         n => writeln!(out, "-- {} Kbytes in {n} Requests.", total.octets / 1024)?,
     }
     out.flush()
+}
+
+/// `None`: gone or moved on in the meantime, or damaged, which qmgr sees to.
+fn opened(dir: &Dir, id: QueueId) -> io::Result<Option<QueueFile>> {
+    match QueueFile::open(dir, id, Access::Read) {
+        Ok(file) => Ok(Some(file)),
+        Err(OpenError::Gone | OpenError::Damaged(_)) => Ok(None),
+        Err(OpenError::Disk(error)) => Err(error),
+    }
 }
 
 #[derive(Default)]
