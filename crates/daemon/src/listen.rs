@@ -96,6 +96,8 @@ fn bound(address: SocketAddr) -> Result<OwnedFd, Errno> {
 pub fn adopt(descriptor: OwnedFd) -> io::Result<Acceptor> {
     let listener = TcpListener::from(descriptor);
     listener.set_nonblocking(true)?;
+    // Accepted connections inherit it: replies are gathered already, none must wait for the last one's receipt.
+    sockopt::set_tcp_nodelay(&listener, true)?;
     Ok(Acceptor { listener: tokio::net::TcpListener::from_std(listener)?, spare: spare() })
 }
 
@@ -137,7 +139,7 @@ impl Acceptor {
                 }
                 Err(e) if matches!(e.raw_os_error(), Some(EMFILE | ENFILE)) => {
                     if self.spare.take().is_none() {
-                        tokio::time::sleep(PAUSE_WITHOUT_DESCRIPTORS).await;
+                        tokio::time::sleep(PAUSE).await;
                         self.spare = spare();
                         continue;
                     }
@@ -147,7 +149,8 @@ impl Acceptor {
                     }
                 }
                 Err(e) if e.raw_os_error() == Some(EINVAL) => return Err(e),
-                Err(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(_) => tokio::time::sleep(PAUSE).await,
             }
         }
     }
@@ -162,7 +165,8 @@ const EMFILE: i32 = Errno::MFILE.raw_os_error();
 const ENFILE: i32 = Errno::NFILE.raw_os_error();
 /// The kernel lowers it to its own limit.
 const BACKLOG: i32 = 4096;
-const PAUSE_WITHOUT_DESCRIPTORS: std::time::Duration = std::time::Duration::from_millis(50);
+/// Out of descriptors, memory or buffers: others must finish first.
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 
 impl Error {
     fn is_no_such_address(&self) -> bool {

@@ -35,6 +35,9 @@ pub trait World: Send {
     fn notice(&mut self) -> impl Future<Output = ()> + Send {
         pending()
     }
+
+    /// TLS has begun after [`Effect::StartTls`]: `TLSv1.3 with cipher …`, for the log.
+    fn secured(&mut self, _details: &str) {}
 }
 
 /// How a session is run.
@@ -117,7 +120,10 @@ where
     let mut reader = Reader::new(options.line_limit);
     reader.feed(&options.buffered);
     let deadline = options.deadline.map(|limit| Instant::now() + limit);
-    let line = Line { stream: Some(stream), reader, out: Vec::new(), octets_in: 0, octets_out: 0, gone: false };
+    let leave = options.pass.map(|pass| pass.leave().clone());
+    let limit = options.read_timeout;
+    let (stream, out) = (Some(stream), Vec::new());
+    let line = Line { stream, reader, out, octets_in: 0, octets_out: 0, gone: false, limit, leave };
     let mut pump = Pump {
         line,
         machine,
@@ -158,6 +164,10 @@ struct Line<S> {
     octets_in: u64,
     octets_out: u64,
     gone: bool,
+    /// How long the peer may take to receive.
+    limit: Duration,
+    /// Cancelled when the place is wanted by somebody else.
+    leave: Option<CancellationToken>,
 }
 
 /// What ended a wait for octets.
@@ -214,7 +224,7 @@ where
 
     /// Flushes, then waits for octets or anything else that may happen.
     async fn wait(&mut self) -> Result<(), Why> {
-        self.line.flush(self.options.read_timeout).await?;
+        self.line.flush().await?;
         if std::mem::take(&mut self.fed) {
             self.since = Instant::now();
         }
@@ -249,12 +259,7 @@ where
             Some(deadline) if deadline < patience => (deadline, Woken::Deadline),
             _ => (patience, Woken::TimedOut),
         };
-        let evicted = async {
-            match self.options.pass {
-                Some(pass) => pass.leave().cancelled().await,
-                None => pending().await,
-            }
-        };
+        let evicted = left(self.line.leave.as_ref(), Duration::ZERO);
         let received = poll_fn(|cx| read_into(stream, reader, cx));
         tokio::select! {
             biased;
@@ -301,7 +306,7 @@ where
         next: &mut Vec<Effect<M::Question>>,
     ) -> Result<(), Why> {
         match effect {
-            Effect::Send(octets) => self.line.send(&octets, self.options.read_timeout).await?,
+            Effect::Send(octets) => self.line.send(&octets).await?,
             Effect::Ask(question) => {
                 let answer = self.ask(question).await?;
                 self.machine.handle(Input::Answer(answer), next);
@@ -331,7 +336,7 @@ where
             pass.settle();
         }
         // A question once asked is answered, even if the peer has gone: what it stores must be stored.
-        let flushed = self.line.flush(self.options.read_timeout).await;
+        let flushed = self.line.flush().await;
         let answer = answer.await;
         if let Some(pass) = self.options.pass {
             pass.heard();
@@ -342,15 +347,20 @@ where
 
     async fn start_tls(&mut self) -> Result<(), Why> {
         let limit = self.options.read_timeout;
-        self.line.flush(limit).await?;
+        self.line.flush().await?;
         if !self.line.reader.buffered().is_empty() {
             return Err(Why::PlaintextBeforeTls);
         }
         let failed = |text: &'static str| Why::TlsFailed(io::Error::other(text));
         let tls = self.options.tls.ok_or_else(|| failed("no TLS is set up"))?;
         let stream = self.line.stream.take().ok_or(Why::PeerGone)?;
-        let secured = timeout(limit.min(HANDSHAKE), stream.secure(tls)).await;
-        self.line.stream = Some(secured.map_err(|_| failed("the handshake timed out"))?.map_err(Why::TlsFailed)?);
+        let secured = tokio::select! {
+            secured = timeout(limit.min(HANDSHAKE), stream.secure(tls)) => secured,
+            () = left(self.line.leave.as_ref(), Duration::ZERO) => return Err(Why::PeerGone),
+        };
+        let stream = secured.map_err(|_| failed("the handshake timed out"))?.map_err(Why::TlsFailed)?;
+        self.world.secured(&stream.tls_details().unwrap_or_default());
+        self.line.stream = Some(stream);
         Ok(())
     }
 
@@ -366,7 +376,7 @@ where
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
-    async fn send(&mut self, octets: &[u8], limit: Duration) -> Result<(), Why> {
+    async fn send(&mut self, octets: &[u8]) -> Result<(), Why> {
         if self.gone {
             return Ok(());
         }
@@ -375,16 +385,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
             self.out.extend_from_slice(octets);
             return Ok(());
         }
-        self.flush(limit).await?;
-        self.write(octets, limit).await
+        self.flush().await?;
+        self.write(octets).await
     }
 
-    async fn flush(&mut self, limit: Duration) -> Result<(), Why> {
+    async fn flush(&mut self) -> Result<(), Why> {
         if self.out.is_empty() {
             return Ok(());
         }
         let mut out = std::mem::take(&mut self.out);
-        let result = self.write(&out, limit).await;
+        let result = self.write(&out).await;
         out.clear();
         if out.capacity() <= KEPT {
             self.out = out;
@@ -392,28 +402,45 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         result
     }
 
-    async fn write(&mut self, octets: &[u8], limit: Duration) -> Result<(), Why> {
+    async fn write(&mut self, octets: &[u8]) -> Result<(), Why> {
         let Some(stream) = self.stream.as_mut().filter(|_| !self.gone) else { return Err(Why::PeerGone) };
         let all = async {
             stream.write_all(octets).await?;
             stream.flush().await
         };
-        match timeout(limit, all).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(Why::PeerGone),
-            Err(_) => Err(Why::SendTimedOut),
+        let leave = self.leave.as_ref();
+        tokio::select! {
+            biased;
+            sent = timeout(self.limit, all) => match sent {
+                Ok(sent) => sent.map_err(|_| Why::PeerGone),
+                Err(_) => Err(Why::SendTimedOut),
+            },
+            () = left(leave, GOODBYE) => Err(Why::SendTimedOut),
         }
     }
 
     async fn finish(mut self, why: Why) -> Ended<S> {
         if matches!(why, Why::Closed | Why::Detached) {
-            let _ = self.flush(GOODBYE).await;
+            self.limit = GOODBYE;
+            let _ = self.flush().await;
         }
-        if let Some(stream) = self.stream.as_mut().filter(|_| !matches!(why, Why::Detached)) {
+        // In clear, closing the connection says all there is to say.
+        if let Some(Stream::Tls(stream)) = self.stream.as_mut().filter(|_| !matches!(why, Why::Detached)) {
             let _ = timeout(GOODBYE, stream.shutdown()).await;
         }
         let (octets_in, octets_out, stream) = (self.octets_in, self.octets_out, self.stream);
         Ended { why, octets_in, octets_out, stream, buffered: self.reader.take_buffered() }
+    }
+}
+
+/// Returns that long after the place was wanted by somebody else.
+async fn left(leave: Option<&CancellationToken>, grace: Duration) {
+    match leave {
+        Some(leave) => leave.cancelled().await,
+        None => pending().await,
+    }
+    if !grace.is_zero() {
+        tokio::time::sleep(grace).await;
     }
 }
 

@@ -93,3 +93,29 @@ impl fmt::Display for Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_directories_are_made_and_wrong_modes_mended() {
+        if privileges::is_root() {
+            // Root gives them to users that this machine may not have; the flow tests cover that.
+            return;
+        }
+        let dir = tempfile::tempdir().expect("dir");
+        let text =
+            format!("queue_directory: {0}/q\ndata_directory: {0}/d\nrun_directory: {0}/r\n", dir.path().display());
+        let config = Config::parse(dir.path(), &text).expect("configuration");
+        make(&config).expect("made");
+        let incoming = dir.path().join("q/incoming");
+        fs::set_permissions(&incoming, Permissions::from_mode(0o755)).expect("mode");
+        make(&config).expect("mended");
+        let mode = |path: &Path| fs::metadata(path).expect("there").mode() & 0o7777;
+        assert_eq!((mode(&incoming), mode(&dir.path().join("q/private"))), (0o700, 0o700));
+        fs::remove_dir(&incoming).expect("removed");
+        std::os::unix::fs::symlink("/tmp", &incoming).expect("symlink");
+        assert!(make(&config).is_err());
+    }
+}

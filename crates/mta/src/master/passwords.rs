@@ -118,3 +118,46 @@ impl Checker {
 const AT_ONCE: usize = 8;
 const REMEMBERED: Duration = Duration::from_secs(300);
 const MOST_REMEMBERED: usize = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::Secret;
+
+    async fn ask(channel: &Channel, password: &str) -> (Outcome, Duration) {
+        let since = tokio::time::Instant::now();
+        let password = Secret::new(password.as_bytes().to_vec());
+        let request = Request { id: 7, name: "kevin".into(), password, peer: "192.0.2.1".into() };
+        channel.send(request.encode().as_bytes(), &[]).await.expect("send");
+        let mut buffer = [0; MAX_MESSAGE];
+        let (message, _) = channel.receive(&mut buffer).await.expect("receive").expect("reply");
+        let reply = Reply::decode(message).expect("reply");
+        assert_eq!(reply.id, 7);
+        (reply.outcome, since.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn wrong_passwords_wait_ever_longer_and_a_right_one_ends_that() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("accounts");
+        let hash = accounts::hash("right").expect("hash");
+        std::fs::write(&path, format!("kevin:{hash}:1000:1000:Kevin:/home/kevin:/bin/sh\n")).expect("write");
+        let text = format!("accounts_file: {}\nauth_failure_delay: 2s\n", path.display());
+        let checker = Checker::new(&Config::parse(dir.path(), &text).expect("configuration"));
+        let (ours, theirs) = privileges::descriptors::pair().expect("pair");
+        let (ours, theirs) = (Channel::new(ours).expect("channel"), Channel::new(theirs).expect("channel"));
+        let serving = tokio::spawn(checker.serve(Arc::new(ours)));
+        for (password, outcome, seconds) in [
+            ("right", Outcome::Right, 0),
+            ("a", Outcome::Wrong, 2),
+            ("b", Outcome::Wrong, 4),
+            ("right", Outcome::Right, 0),
+            ("c", Outcome::Wrong, 2),
+        ] {
+            let (got, took) = ask(&theirs, password).await;
+            assert_eq!((got, took.as_secs()), (outcome, seconds), "{password}");
+        }
+        drop(theirs);
+        serving.await.expect("ends with the channel");
+    }
+}

@@ -31,3 +31,24 @@ fn addresses(config: &Config) -> Result<Vec<IpAddr>, Error> {
     addresses.retain(|address| if address.is_ipv4() { v4 } else { v6 });
     Ok(addresses)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Vec<String> {
+        let config = Config::parse(std::path::Path::new("/nowhere"), text).expect("configuration");
+        addresses(&config).expect("addresses").iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn interfaces_and_protocols_together() {
+        assert_eq!(of("inet_interfaces: all\n"), ["0.0.0.0", "::"]);
+        assert_eq!(of("inet_interfaces: loopback-only\ninet_protocols: ipv4\n"), ["127.0.0.1"]);
+        assert_eq!(of("inet_interfaces: 192.0.2.1 ::1\ninet_protocols: ipv6\n"), ["::1"]);
+        assert_eq!(
+            of("inet_interfaces: $myhostname, localhost\nmyhostname: localhost\ninet_protocols: ipv4\n"),
+            ["127.0.0.1"]
+        );
+    }
+}

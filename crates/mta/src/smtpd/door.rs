@@ -81,23 +81,22 @@ struct Guest {
 
 async fn serve(server: Arc<Server>, configured: Arc<Configured>, guest: Guest) {
     let Guest { service, stream, address, trusted, pass } = guest;
-    let _ = stream.set_nodelay(true);
     let tls = server.tls();
     let client = Client { name: server.names.of(address).await, address: address.to_string() };
     let early_talker = !trusted && service != Service::Smtps && has_spoken(&stream);
     let mut stream = Stream::Clear(stream);
     if service == Service::Smtps {
-        let Some(secured) = secure(stream, tls.as_ref(), &client).await else { return };
+        let secured = tokio::select! {
+            secured = secure(stream, tls.as_ref(), &client) => secured,
+            () = pass.leave().cancelled() => return,
+        };
+        let Some(secured) = secured else { return };
         stream = secured;
     }
     let visit = Visit { trusted, early_talker, tls_loaded: tls.is_some() };
     let mut session = Session::new(configured.rules.settings(service, client.clone(), &visit));
-    let mut world = world::Session {
-        server: server.clone(),
-        configured: configured.clone(),
-        peer: client.address.clone(),
-        entry: None,
-    };
+    let mut world =
+        world::Session { server: server.clone(), configured: configured.clone(), client: client.clone(), entry: None };
     let options = Options {
         read_timeout: configured.rules.timeout,
         tls: tls.as_ref(),
@@ -124,7 +123,10 @@ async fn secure(
         return None;
     };
     match timeout(HANDSHAKE, stream.secure(tls)).await {
-        Ok(Ok(stream)) => Some(stream),
+        Ok(Ok(stream)) => {
+            log_tls(client, &stream.tls_details().unwrap_or_default());
+            Some(stream)
+        }
         Ok(Err(e)) => {
             tracing::info!("SSL_accept error from {client}: {e}");
             None
@@ -134,6 +136,11 @@ async fn secure(
             None
         }
     }
+}
+
+/// The line about TLS; nobody's certificate was asked for.
+pub(super) fn log_tls(client: &Client, details: &str) {
+    tracing::info!("Anonymous TLS connection established from {client}: {details}");
 }
 
 /// Whether the client has sent something before our greeting, which real clients do not.

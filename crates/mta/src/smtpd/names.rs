@@ -67,3 +67,20 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const KEPT: Duration = Duration::from_secs(60);
 const MOST: usize = 10_000;
 const AT_ONCE: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn loopback_has_a_name_without_a_name_server_and_nobody_waits_long() {
+        let names = Names::default();
+        let loopback = "127.0.0.1".parse().expect("address");
+        assert_eq!(names.of(loopback).await, "localhost");
+        assert_eq!(names.known().len(), 1);
+        let since = Instant::now();
+        // RFC 5737: an address nobody has.
+        assert_eq!(names.of("192.0.2.1".parse().expect("address")).await, "unknown");
+        assert!(since.elapsed() < PATIENCE * 2);
+    }
+}

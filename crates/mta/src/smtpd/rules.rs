@@ -140,3 +140,43 @@ fn limits(config: &Config) -> Limits {
 fn count(config: &Config, name: &str) -> usize {
     usize::try_from(config.number(name)).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(text: &str) -> Rules {
+        Rules::of(&Config::parse(std::path::Path::new("/nowhere"), text).expect("configuration"))
+    }
+
+    fn domain(text: &str) -> Domain {
+        Domain::parse(text).expect(text)
+    }
+
+    #[test]
+    fn domains_are_ours_relayed_or_foreign() {
+        let rules = rules("mydestination: M3102.com, localhost\nrelay_domains: partner.example\n");
+        assert!(rules.is_ours(&domain("m3102.COM")) && !rules.is_ours(&domain("sub.m3102.com")));
+        assert!(rules.is_relayed(&domain("partner.example")) && rules.is_relayed(&domain("a.b.partner.example")));
+        assert!(!rules.is_relayed(&domain("notpartner.example")) && !rules.is_relayed(&domain("example")));
+    }
+
+    #[test]
+    fn the_banner_and_the_room_that_must_be_left() {
+        let rules = rules("myhostname: vm.m3102.com\nmessage_size_limit: 1000\nqueue_minfree: 10\n");
+        assert_eq!((rules.banner.as_str(), rules.least_space), ("ESMTP Facteur", 1500));
+        let visit = Visit { trusted: true, early_talker: false, tls_loaded: false };
+        let client = Client { name: "localhost".into(), address: "127.0.0.1".into() };
+        let settings = rules.settings(Service::Smtp, client.clone(), &visit);
+        assert!(!settings.policy.submission && !settings.policy.tls_available && settings.policy.in_my_networks);
+        assert!(rules.settings(Service::Smtps, client, &visit).policy.submission);
+    }
+
+    #[test]
+    fn our_networks_by_default_are_this_machine() {
+        let rules = rules("");
+        for (address, trusted) in [("127.0.0.9", true), ("::1", true), ("192.168.0.1", false), ("::2", false)] {
+            assert_eq!(rules.trusts(address.parse().expect(address)), trusted, "{address}");
+        }
+    }
+}

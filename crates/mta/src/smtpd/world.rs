@@ -8,8 +8,9 @@ use daemon::World;
 use mail::{Address, Recipient};
 use sasl::Credentials;
 use smtp::Reply;
-use smtp::server::{Answer, Question, Transaction};
+use smtp::server::{Answer, Client, Question, Transaction};
 
+use super::door;
 use super::entry::{self, Entry, Refused};
 use super::recipients::Trouble;
 use super::rules::Rules;
@@ -19,8 +20,7 @@ use super::server::{Configured, Server};
 pub(super) struct Session {
     pub(super) server: Arc<Server>,
     pub(super) configured: Arc<Configured>,
-    /// The client's address.
-    pub(super) peer: String,
+    pub(super) client: Client,
     pub(super) entry: Option<Entry>,
 }
 
@@ -45,6 +45,10 @@ impl World for Session {
             Question::Flush(_) => Answer::Unavailable,
         }
     }
+
+    fn secured(&mut self, details: &str) {
+        door::log_tls(&self.client, details);
+    }
 }
 
 impl Session {
@@ -60,7 +64,7 @@ impl Session {
             }
             _ => user.to_owned(),
         };
-        match self.server.passwords.check(&name, &credentials.password, &self.peer).await {
+        match self.server.passwords.check(&name, &credentials.password, &self.client.address).await {
             Outcome::Right => Answer::Accepted,
             Outcome::Wrong => Answer::Refused(Reply::new(535, 7, 8, "Error: authentication failed")),
             Outcome::Unavailable => Answer::Unavailable,
