@@ -30,8 +30,10 @@ const EXPOSED: &str = "* BAD [ALERT] Plaintext authentication not allowed withou
                        anyway. If anyone was listening, the password was exposed.";
 
 /// What is fixed for a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
+    /// What stands at the end of the greeting: `Facteur ready.`
+    pub greeting: String,
     /// Whether a password may come without TLS.
     pub passwords_in_clear: Permission,
     /// Whether STARTTLS is offered.
@@ -99,7 +101,7 @@ impl Login {
     fn greet(&mut self, security: Security, effects: &mut Effects) {
         self.security = security;
         effects.push(Effect::Frame(Framing::Line { limit: MAX_COMMAND }));
-        say(effects, &format!("* OK [CAPABILITY {}] Facteur ready.", self.capabilities()));
+        say(effects, &format!("* OK [CAPABILITY {}] {}", self.capabilities(), self.settings.greeting));
     }
 
     fn line(&mut self, line: &[u8], effects: &mut Effects) {

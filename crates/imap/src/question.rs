@@ -287,10 +287,14 @@ pub enum Trouble {
     InUse,
     /// A disk error or the like; tried later it may work.
     Internal,
+    /// The mailbox cannot have one more keyword.
+    KeywordLimit,
     /// There is no such mailbox.
     NoMailbox,
     /// A message of the set is gone.
     NoMessage,
+    /// No mailbox of that name can be for this (RFC 6154).
+    NoSuchUse,
     /// No room.
     OverQuota,
     /// The mailbox cannot be written; why, for the user.

@@ -1,0 +1,5 @@
+//! `imap-login`: see `readers::front`.
+
+fn main() -> std::process::ExitCode {
+    imapd::front()
+}

@@ -1,0 +1,5 @@
+//! `imap`: see `readers::worker`.
+
+fn main() -> std::process::ExitCode {
+    imapd::worker()
+}

@@ -1,0 +1,5 @@
+//! `imapd`: see `readers::keeper`.
+
+fn main() -> std::process::ExitCode {
+    imapd::keeper()
+}
