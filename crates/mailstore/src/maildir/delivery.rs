@@ -18,6 +18,8 @@ use crate::line_ends::Bare;
 use crate::{Content, Error};
 
 const CHUNK: usize = 128 * 1024;
+/// From so many messages on, one sync of the file system costs less than one of each file.
+pub const SYNC_TOGETHER: usize = 4;
 
 /// An open Maildir to deliver to. Shared by many threads.
 pub struct Delivery {
@@ -67,13 +69,44 @@ impl Delivery {
     /// # Errors
     /// When the disk refuses; nothing is left then.
     pub fn write(&self, content: &Content<'_>) -> Result<Pending, Error> {
+        let (pending, file) = self.write_only(content)?;
+        file.sync()?;
+        Ok(pending)
+    }
+
+    /// Delivers many messages: all are written, then synced together, then moved into `new/` together. From
+    /// [`SYNC_TOGETHER`] on, one sync of the file system stands for that of each file; when it fails, all of them have.
+    pub fn deliver_all(&self, contents: &[Content<'_>]) -> Vec<Result<Delivered, Error>> {
+        let together = contents.len() >= SYNC_TOGETHER;
+        let mut written: Vec<Result<Pending, Error>> = contents
+            .iter()
+            .map(
+                |content| {
+                    if together { self.write_only(content).map(|(pending, _)| pending) } else { self.write(content) }
+                },
+            )
+            .collect();
+        if together && let Err(error) = self.tmp.sync_filesystem() {
+            for one in written.iter_mut().filter(|one| one.is_ok()) {
+                *one = Err(again(&error).into());
+            }
+        }
+        let mut results = Vec::with_capacity(written.len());
+        let mut pending = Vec::with_capacity(written.len());
+        for one in written {
+            results.push(one.map(|one| pending.push(one)));
+        }
+        let mut delivered = self.commit(pending).into_iter();
+        results.into_iter().map(|one| one.and_then(|()| delivered.next().unwrap_or(Err(Error::NoMessage)))).collect()
+    }
+
+    fn write_only(&self, content: &Content<'_>) -> Result<(Pending, File), Error> {
         let (temporary, file) = create_unique(&self.tmp, &self.naming)?;
         let mut pending = Pending { tmp: self.tmp.clone(), temporary, name: String::new(), size: 0, done: false };
         let bare = copy(content, &file)?;
-        file.sync()?;
         pending.size = content.prefix.len() as u64 + (content.range.end - content.range.start);
         pending.name = format!("{},S={},W={}", pending.temporary, pending.size, pending.size + bare);
-        Ok(pending)
+        Ok((pending, file))
     }
 
     /// Moves written messages into `new/` and syncs the folder once. Only an `Ok` may be acknowledged.
@@ -285,6 +318,8 @@ mod tests {
                 for result in delivery.commit(group) {
                     names.push(result?.name);
                 }
+                let many: Vec<Content<'_>> = (0..SYNC_TOGETHER + 1).map(|_| of(&file, b"P: x\n")).collect();
+                names.extend(delivery.deliver_all(&many).into_iter().flatten().map(|delivered| delivered.name));
                 Ok(names)
             },
             |cut, promised, home| {

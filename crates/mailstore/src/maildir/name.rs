@@ -23,11 +23,14 @@ pub(crate) fn base(name: &str) -> &str {
 /// What identifies the message: the base without the sizes, which some tools add or mend later.
 pub(crate) fn key(name: &str) -> Cow<'_, str> {
     let base = base(name);
-    if !base.contains(",S=") && !base.contains(",W=") {
-        return Cow::Borrowed(base);
+    let mut parts = base.split(',');
+    let front = parts.next().unwrap_or(base);
+    let is_size = |part: &str| part.starts_with("S=") || part.starts_with("W=");
+    if parts.clone().all(is_size) {
+        return Cow::Borrowed(front);
     }
-    let kept: Vec<&str> = base.split(',').filter(|part| !part.starts_with("S=") && !part.starts_with("W=")).collect();
-    Cow::Owned(kept.join(","))
+    let kept = parts.filter(|part| !is_size(part));
+    Cow::Owned(std::iter::once(front).chain(kept).collect::<Vec<_>>().join(","))
 }
 
 /// The letters after `:2,`.

@@ -60,7 +60,7 @@ pub(crate) struct Parsed {
 }
 
 pub(crate) fn parse(file: &File) -> Result<Parsed, Error> {
-    let mut parser = Parser { lines: Lines::at(file, 0), parsed: Parsed::default(), now: None };
+    let mut parser = Parser { file, lines: Lines::of(file), parsed: Parsed::default(), now: None, inside: 0 };
     while parser.step()? {}
     let end = parser.lines.at;
     parser.finish(end);
@@ -98,19 +98,22 @@ struct Current {
 }
 
 struct Parser<'a> {
+    file: &'a File,
     lines: Lines<'a>,
     parsed: Parsed,
     now: Option<Current>,
+    /// Before here no message begins: a `Content-Length` said so and was right.
+    inside: u64,
 }
 
 impl Parser<'_> {
     fn step(&mut self) -> Result<bool, Error> {
-        let after_blank = self.lines.at == 0 || self.lines.was_blank;
+        let may_begin = (self.lines.at == 0 || self.lines.was_blank) && self.lines.at >= self.inside;
         let start = self.lines.at;
         if !self.lines.next()? {
             return Ok(false);
         }
-        if let Some(date) = from_date(&self.lines.text).filter(|_| after_blank) {
+        if let Some(date) = from_date(&self.lines.text).filter(|_| may_begin) {
             self.finish(start);
             let entry = Entry { start, header: self.lines.at, date, ..Entry::default() };
             self.now = Some(Current { entry, in_header: true, note: None, content_length: None, blank: None });
@@ -143,8 +146,11 @@ impl Parser<'_> {
         if self.lines.was_blank {
             now.in_header = false;
             now.entry.body = self.lines.at;
-            if let Some(length) = now.content_length.filter(|length| *length > 0) {
-                now.entry.counted = self.lines.jump(length, &mut now.entry.size)?;
+            let end =
+                now.content_length.filter(|length| *length > 0).and_then(|length| self.lines.at.checked_add(length));
+            if let Some(end) = end.filter(|end| message_follows(self.file, *end)) {
+                now.entry.counted = true;
+                self.inside = end;
             }
         }
         Ok(())
@@ -228,7 +234,6 @@ pub(crate) fn from_date(line: &[u8]) -> Option<i64> {
 
 /// Reads lines, however long, keeping the start of each.
 struct Lines<'a> {
-    file: &'a File,
     reader: BufReader<At<'a>>,
     /// Where the next line begins.
     at: u64,
@@ -239,9 +244,9 @@ struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    fn at(file: &'a File, at: u64) -> Self {
-        let reader = BufReader::with_capacity(256 * 1024, At { file, at });
-        Self { file, reader, at, text: Vec::new(), wide: 0, was_blank: false }
+    fn of(file: &'a File) -> Self {
+        let reader = BufReader::with_capacity(256 * 1024, At { file, at: 0 });
+        Self { reader, at: 0, text: Vec::new(), wide: 0, was_blank: false }
     }
 
     fn next(&mut self) -> io::Result<bool> {
@@ -269,35 +274,16 @@ impl<'a> Lines<'a> {
         self.at += length;
         Ok(length > 0)
     }
+}
 
-    /// Passes over `length` octets, if a message or the end of the file follows them. Whether it did.
-    fn jump(&mut self, length: u64, size: &mut u64) -> Result<bool, Error> {
-        let Some(end) = self.at.checked_add(length).filter(|end| *end <= self.file.meta().map_or(0, |m| m.size)) else {
-            return Ok(false);
-        };
-        let mut after = Lines::at(self.file, end);
-        let mut follows = !after.next()?;
-        if !follows && after.was_blank {
-            follows = !after.next()?;
-        }
-        if !follows && from_date(&after.text).is_none() {
-            return Ok(false);
-        }
-        // Lines inside are counted, but none of them begins a message. The last one is left to the parser, which sees
-        // from it whether an empty line comes before what follows.
-        let mut inside = Lines::at(self.file, self.at);
-        let mut before = (self.at, *size);
-        while inside.at < end {
-            before = (inside.at, *size);
-            if !inside.next()? {
-                break;
-            }
-            *size += inside.wide;
-        }
-        *size = before.1;
-        *self = Self::at(self.file, before.0);
-        Ok(true)
-    }
+/// Whether at `end`, or after an empty line there, a message begins or the file ends.
+fn message_follows(file: &File, end: u64) -> bool {
+    let mut start = [0; 512];
+    let Ok(size) = file.meta().map(|meta| meta.size) else { return false };
+    let Some(got) = file.read_at(&mut start, end).ok().filter(|_| end <= size) else { return false };
+    let text = &start[..got];
+    let text = text.strip_prefix(b"\r\n").or_else(|| text.strip_prefix(b"\n")).unwrap_or(text);
+    text.is_empty() || text.split(|b| *b == b'\n').next().is_some_and(|line| from_date(line).is_some())
 }
 
 /// Reads a file from a place on.
