@@ -83,6 +83,8 @@ pub trait RawDir: Send + Sync {
     fn sync(&self) -> io::Result<()>;
     /// As `sync`; callers that come while one runs share the next one.
     fn sync_shared(&self) -> io::Result<()>;
+    /// Makes all files and names of the file system this directory is on survive a power cut, as they are now.
+    fn sync_filesystem(&self) -> io::Result<()>;
     /// What is left on the disk for an unprivileged writer.
     fn space(&self) -> io::Result<Space>;
     /// The descriptor, for a watch or a jail; the forgetful disk has none.

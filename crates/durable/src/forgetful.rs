@@ -279,6 +279,10 @@ impl RawDir for FakeDir {
         self.sync()
     }
 
+    fn sync_filesystem(&self) -> io::Result<()> {
+        self.disk.world().sync_all()
+    }
+
     fn space(&self) -> io::Result<Space> {
         let world = self.disk.world();
         world.powered()?;

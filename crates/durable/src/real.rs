@@ -171,6 +171,10 @@ impl RawDir for RealDir {
         self.syncs.run(|| self.sync())
     }
 
+    fn sync_filesystem(&self) -> io::Result<()> {
+        Ok(nix::unistd::syncfs(&self.fd)?)
+    }
+
     fn space(&self) -> io::Result<Space> {
         let free = nix::sys::statvfs::fstatvfs(&self.fd)?;
         let bytes = free.blocks_available().saturating_mul(free.fragment_size());

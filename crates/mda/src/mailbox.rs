@@ -27,7 +27,7 @@ impl Maildirs {
     /// Delivers a batch into one Maildir: all are written, synced together, made visible together.
     pub fn deliver(&mut self, settings: &Settings, root: &Path, messages: &[&Message]) -> Vec<Outcome> {
         let outcomes = match self.opened(settings, root) {
-            Ok(maildir) => batch(settings, maildir, messages),
+            Ok(maildir) => batch(settings, maildir, root, messages),
             Err(error) => messages.iter().map(|_| refusal(root, &error)).collect(),
         };
         if outcomes.iter().any(|outcome| !matches!(outcome, Outcome::Sent(..))) {
@@ -55,30 +55,27 @@ impl Maildirs {
     }
 }
 
-fn batch(settings: &Settings, maildir: &Delivery, messages: &[&Message]) -> Vec<Outcome> {
+fn batch(settings: &Settings, maildir: &Delivery, root: &Path, messages: &[&Message]) -> Vec<Outcome> {
     let none = Empty::default();
-    let mut outcomes = Vec::new();
-    let mut pending = Vec::new();
-    let mut places = Vec::new();
-    for (place, message) in messages.iter().enumerate() {
-        outcomes.push(Outcome::Sent(EnhancedStatus::OK, "delivered to maildir".into()));
-        if settings.size_limit != 0 && message.task.length > settings.size_limit {
-            outcomes[place] = over_limit();
-            continue;
+    let mut outcomes = vec![over_limit(); messages.len()];
+    let fits = |message: &Message| settings.size_limit == 0 || message.task.length <= settings.size_limit;
+    let places: Vec<usize> = (0..messages.len()).filter(|place| fits(messages[*place])).collect();
+    let prefixes: Vec<Vec<u8>> = places.iter().map(|place| messages[*place].prefix()).collect();
+    let contents: Result<Vec<Content<'_>>, Error> =
+        places.iter().zip(&prefixes).map(|(place, prefix)| content(messages[*place], prefix, &none)).collect();
+    let results = match contents {
+        Ok(contents) => maildir.deliver_all(&contents),
+        Err(error) => {
+            let text = refusal(root, &error);
+            places.iter().for_each(|place| outcomes[*place] = text.clone());
+            return outcomes;
         }
-        let prefix = message.prefix();
-        match content(message, &prefix, &none).and_then(|content| maildir.write(&content)) {
-            Ok(written) => {
-                pending.push(written);
-                places.push(place);
-            }
-            Err(error) => outcomes[place] = refusal(Path::new("maildir"), &error),
-        }
-    }
-    for (place, result) in places.into_iter().zip(maildir.commit(pending)) {
-        if let Err(error) = result {
-            outcomes[place] = refusal(Path::new("maildir"), &error);
-        }
+    };
+    for (place, result) in places.into_iter().zip(results) {
+        outcomes[place] = match result {
+            Ok(_) => Outcome::Sent(EnhancedStatus::OK, "delivered to maildir".into()),
+            Err(error) => refusal(root, &error),
+        };
     }
     outcomes
 }

@@ -182,6 +182,27 @@ impl World {
         done
     }
 
+    /// One step: all or nothing. When it fails, no file may be synced again, as after a failed `fsync`.
+    pub(super) fn sync_all(&mut self) -> io::Result<()> {
+        let broken = |entry: &Entry| matches!(&entry.node, Node::File(FileNode { broken: true, .. }));
+        if self.nodes.iter().any(broken) {
+            return Err(io::Error::from_raw_os_error(nix::libc::EIO));
+        }
+        let done = self.step();
+        if done.is_ok() {
+            self.settle();
+        } else if !self.cut {
+            for entry in &mut self.nodes {
+                if let Node::File(file) = &mut entry.node
+                    && !file.unsynced.is_empty()
+                {
+                    file.broken = true;
+                }
+            }
+        }
+        done
+    }
+
     /// A synced half of a rename takes the other half along.
     fn sync_names(&mut self, dir: usize) {
         let mut pairs = BTreeSet::new();
