@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Flow test of the POP3 server: the built programs popd, pop3-login and pop3 in one directory, unprivileged.
 
-    tests/flow/pop3.py [--bin DIR] [NAME…]
+    tests/flow/pop3.py [--bin DIR] [--system] [NAME…]
 
 DIR is where the programs are (default: target/debug). Run as root it starts the programs as `nobody`, so that the mode is
-the same. Only Python's standard library. Nothing sleeps: every wait is for an event, with a limit.
+the same. With --system (as root, on a machine to spare) the keeper also runs privileged, with PAM and users made and removed
+again. Only Python's standard library. Nothing sleeps: every wait is for an event, with a limit.
 """
 import argparse
 import base64
@@ -66,6 +67,8 @@ class Log:
 class System:
     """popd in a directory of its own."""
 
+    privileged = False
+
     def __init__(self, programs, **settings):
         self.dir = Path(tempfile.mkdtemp(prefix="facteur-pop3-"))
         os.chmod(self.dir, 0o755)
@@ -103,7 +106,7 @@ class System:
 
     def start(self):
         mark = self.log.mark()
-        as_user = {"user": self.account.pw_uid, "group": self.account.pw_gid, "extra_groups": []} if os.getuid() == 0 else {}
+        as_user = {"user": self.account.pw_uid, "group": self.account.pw_gid, "extra_groups": []} if os.getuid() == 0 and not self.privileged else {}
         self.keeper = subprocess.Popen([self.programs / "popd", "-c", self.dir / "etc"], stderr=subprocess.PIPE, text=True, **as_user)
         self.log.wait("daemon started", mark)
 
@@ -518,6 +521,79 @@ def cleartext_from_elsewhere(system):
         elsewhere.close()
 
 
+class Privileged(System):
+    """popd as root, accounts from PAM. Makes two users and the PAM service, and takes them away again."""
+
+    privileged = True
+    USER, FRONT, PASSWORD = "facteur-t1", "facteur-t2", "Pässwort 1"
+    PAM = Path("/etc/pam.d/facteur")
+
+    def __init__(self, programs, **settings):
+        for command in (["useradd", "-m", "-s", "/bin/sh", self.USER], ["useradd", "-r", "-M", "-s", "/usr/sbin/nologin", self.FRONT]):
+            subprocess.run(command, check=True)
+        subprocess.run(["chpasswd"], input=f"{self.USER}:{self.PASSWORD}\n", text=True, check=True)
+        self.made_pam = not self.PAM.exists()
+        if self.made_pam:
+            shutil.copy(HERE.parents[2] / "etc" / "pam.d" / "facteur", self.PAM)
+        system = {"accounts_file": "", "default_login_user": self.FRONT, "mail_spool_directory": "/var/mail", "home_mailbox": ""}
+        super().__init__(programs, **{**system, **settings})
+
+    def own(self, top):
+        pass
+
+    def close(self):
+        try:
+            super().close()
+        finally:
+            for user in (self.USER, self.FRONT):
+                subprocess.run(["userdel", "-r", "-f", user], capture_output=True)
+            if self.made_pam:
+                self.PAM.unlink()
+
+    def spool(self, *messages):
+        path = Path("/var/mail") / self.USER
+        path.write_bytes(b"".join(b"From root@vm  Fri Nov 20 16:11:07 2026\n" + message + b"\n" for message in messages))
+        account = pwd.getpwnam(self.USER)
+        os.chown(path, account.pw_uid, 8)
+        os.chmod(path, 0o660)
+        return path
+
+
+def ids(pid):
+    status = Path(f"/proc/{pid}/status").read_text()
+    return [int(field) for field in re.search(r"Uid:\s(.*)", status)[1].split()]
+
+
+def as_root_with_pam(programs):
+    system = Privileged(programs)
+    try:
+        path = system.spool(message("One"), message("Two"))
+        t = system.telnet()
+        t.hear()
+        t.expect(f"user {system.USER}", "+OK")
+        t.expect("pass wrong", "-ERR [AUTH] Authentication failed.")
+        t.expect("user root", "+OK")
+        t.expect("pass wrong", "-ERR [AUTH] Authentication failed.")
+        t.expect(f"user {system.USER}", "+OK")
+        t.expect(f"pass {system.PASSWORD}", "+OK Logged in.")
+        login = system.log.wait(f"Login: user=<{system.USER}>")
+        worker, front = int(re.search(r"mpid=(\d+)", login)[1]), int(re.search(r"pop3-login\[(\d+)\]", login)[1])
+        assert set(ids(worker)) == {pwd.getpwnam(system.USER).pw_uid}, ids(worker)
+        assert set(ids(front)) == {pwd.getpwnam(system.FRONT).pw_uid}, ids(front)
+        for pid in (worker, front):
+            assert "NoNewPrivs:\t1" in Path(f"/proc/{pid}/status").read_text()
+        t.expect("dele 1", "+OK Marked to be deleted.")
+        t.expect("quit", "+OK Logging out, messages deleted.")
+        left = path.read_bytes()
+        assert b"Subject: One" not in left and b"Subject: Two" in left
+        assert path.stat().st_uid == pwd.getpwnam(system.USER).pw_uid and path.stat().st_mode & 0o777 == 0o660
+        return "ok"
+    finally:
+        if not sys.exc_info()[0] is None:
+            print("\n".join(system.log.lines))
+        system.close()
+
+
 class second_address:
     def __enter__(self):
         self.made = []
@@ -536,6 +612,7 @@ class second_address:
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--bin", default=HERE.parents[2] / "target" / "debug", type=Path)
+    arguments.add_argument("--system", action="store_true")
     arguments.add_argument("names", nargs="*")
     arguments = arguments.parse_args()
     failed = []
@@ -556,6 +633,8 @@ def main():
             result = f"FAILED at the end: {error}"
             failed.append(name)
         print(f"{name}: {result} ({time.monotonic() - began:.1f} s)", flush=True)
+    if arguments.system:
+        print(f"as_root_with_pam: {as_root_with_pam(arguments.bin.resolve())}")
     return 1 if failed else 0
 
 
