@@ -309,3 +309,33 @@ fn appended_mail_and_its_uid_survive_every_cut() {
         },
     );
 }
+
+#[test]
+fn a_rewritten_list_is_the_old_or_the_new_one_at_every_cut() {
+    let courier = b"1 1195191091 9\n3 1.M1P1.vm\n8 2.M1P1.vm\n";
+    let put = |dir: &Dir, name: &str, text: &[u8]| {
+        let file = dir.create(name, 0o600).expect("create");
+        file.append(text).and_then(|_| file.sync()).expect("write");
+        dir.sync().expect("sync");
+    };
+    let steps = at_every_step(
+        4,
+        |root| {
+            let folders = super::delivery::ensure_maildir(root).expect("folders");
+            put(&folders.cur, "1.M1P1.vm:2,S", b"one");
+            put(&folders.cur, "2.M1P1.vm:2,", b"two");
+            put(&folders.new, "3.M1P1.vm", b"three");
+            put(root, "dovecot-uidlist", courier);
+        },
+        |root| tree(root.clone()).open(&MailboxName::inbox()).map(|maildir| uids(&maildir)),
+        |cut, promised, root| {
+            let _ = root.unlink("dovecot-uidlist.lock");
+            let again = tree(root.clone()).open(&MailboxName::inbox()).unwrap_or_else(|e| panic!("{e} at {cut:?}"));
+            assert_eq!((uids(&again), again.snapshot().uid_validity.get()), (vec![3, 8, 9], 1_195_191_091), "{cut:?}");
+            if let Ok(told) = promised {
+                assert_eq!(*told, [3, 8, 9], "{cut:?}");
+            }
+        },
+    );
+    assert!(steps >= 5, "{steps}");
+}
