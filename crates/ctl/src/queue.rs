@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use config::Config;
+use daemon::log;
 use durable::Dir;
 use mail::QueueId;
 use mta::spool::{OpenError, Queue, QueueFile, Spool};
@@ -32,19 +33,25 @@ enum Deed {
 
 /// `facteur queue ...`; exit status 1 if a named message is not there.
 pub(crate) fn run(config: &Config, action: &QueueAction) -> Result<ExitCode> {
-    let root = Path::new(config.text("queue_directory"));
-    let spool = open(root)?;
+    let spool = open(Path::new(config.text("queue_directory")))?;
     match action {
         QueueAction::List { json } => list(&spool, *json)?,
         QueueAction::Show { id, json } => show(&spool, id, *json)?,
         QueueAction::Cat { id } => cat(&spool, id)?,
-        QueueAction::Flush(which) => return act(&spool, root, Deed::Flush, which),
-        QueueAction::Hold(which) => return act(&spool, root, Deed::Hold, which),
-        QueueAction::Release(which) => return act(&spool, root, Deed::Release, which),
-        QueueAction::Delete(which) => return act(&spool, root, Deed::Delete, which),
-        QueueAction::Requeue(which) => return act(&spool, root, Deed::Requeue, which),
+        QueueAction::Flush(which) => return perform(config, &spool, Deed::Flush, which),
+        QueueAction::Hold(which) => return perform(config, &spool, Deed::Hold, which),
+        QueueAction::Release(which) => return perform(config, &spool, Deed::Release, which),
+        QueueAction::Delete(which) => return perform(config, &spool, Deed::Delete, which),
+        QueueAction::Requeue(which) => return perform(config, &spool, Deed::Requeue, which),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is done by hand stands in the log too: each message must be accounted for.
+fn perform(config: &Config, spool: &Spool, deed: Deed, which: &Which) -> Result<ExitCode> {
+    let settings = log::Settings { name: config.text("syslog_name").into(), file: config.path("maillog_file") };
+    log::init("queue", &settings).context("the log cannot be written")?;
+    act(spool, Path::new(config.text("queue_directory")), deed, which)
 }
 
 fn open(root: &Path) -> Result<Spool> {
@@ -149,6 +156,7 @@ fn act(spool: &Spool, root: &Path, deed: Deed, which: &Which) -> Result<ExitCode
     for found in chosen {
         match found.and_then(|(queue, id)| deed.perform(spool, queue, id).map(|()| id)) {
             Ok(id) => {
+                tracing::info!("{id}: {}", deed.logged());
                 done += 1;
                 woken.push(id.name());
             }
@@ -222,6 +230,17 @@ impl Deed {
             Deed::Release => "release",
             Deed::Delete => "delete",
             Deed::Requeue => "requeue",
+        }
+    }
+
+    /// As Postfix's postsuper logs it, which log tools know.
+    fn logged(self) -> &'static str {
+        match self {
+            Deed::Flush => "tried again by hand",
+            Deed::Hold => "placed on hold",
+            Deed::Release => "released from hold",
+            Deed::Delete => "removed by hand",
+            Deed::Requeue => "requeued",
         }
     }
 

@@ -10,7 +10,7 @@ use mta::spool::{Damage, Origin, Progress, Queue, QueueFile, Slot};
 use serde::Serialize;
 
 /// The first line of a list.
-pub(super) const HEAD: &str = "----Queue ID--- --Size-- ---Arrival Time---- -Sender/Recipient------";
+pub(super) const HEAD: &str = "-Queue ID-       --Size-- ----Arrival Time---- -Sender/Recipient-------";
 
 /// A message in the queue.
 #[derive(Debug, Serialize)]
@@ -102,14 +102,14 @@ impl fmt::Display for Report {
             _ => ' ',
         };
         let Report { queue_id, message_size, sender, .. } = self;
-        write!(f, "{queue_id}{mark}{message_size:8} {:19}  {sender}", clock(self.arrival_time))?;
+        write!(f, "{queue_id}{mark}{message_size:9} {:19}  {sender}", clock(self.arrival_time))?;
         if let Some(damage) = &self.damage {
             write!(f, "damaged: {damage}")?;
         }
         let mut last = None;
         for waiting in &self.recipients {
             if waiting.delay_reason.is_some() && waiting.delay_reason != last {
-                write!(f, "\n({})", waiting.delay_reason.as_deref().unwrap_or_default())?;
+                write!(f, "\n{:16}({})", "", waiting.delay_reason.as_deref().unwrap_or_default())?;
             }
             write!(f, "\n{:46}{}", "", waiting.address)?;
             last.clone_from(&waiting.delay_reason);

@@ -93,7 +93,7 @@ fn a_message_is_reported_as_in_mailq() {
     let text = report.to_string();
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].starts_with(&id.name()) && lines[0].ends_with("  darth@starwars.univ"), "{text}");
-    assert_eq!(lines[1], "(Host not found, try again)");
+    assert_eq!(lines[1].trim_start(), "(Host not found, try again)");
     assert_eq!(lines[2].trim_start(), "luke@starwars.univ");
     let json: serde_json::Value = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
     assert_eq!((&json["queue_id"], &json["message_size"]), (&id.name().into(), &18.into()));
