@@ -20,6 +20,7 @@ use config::Config;
 mod aliases;
 mod drop;
 mod options;
+mod session;
 mod submit;
 mod verify;
 
@@ -109,9 +110,9 @@ fn run(options: Options) -> Result<(), Exit> {
         Mode::Aliases => aliases::check(&config),
         Mode::Verify => verify::run(&options, &config),
         Mode::Flush => wake(&config, "qmgr", b"flush\n"),
-        Mode::FlushOne(id) => wake(&config, "qmgr", format!("{id}\n").as_bytes()),
+        Mode::FlushOne(id) => wake(&config, "qmgr", format!("flush {id}\n").as_bytes()),
         Mode::Daemon => Err(Exit::usage("the mail system is started as a service: systemctl start facteur")),
-        Mode::Smtp => Err(Exit::unavailable("-bs: SMTP on standard input is not built in yet")),
+        Mode::Smtp => session::run(&config),
     }
 }
 
@@ -132,5 +133,8 @@ fn list(config: &Config) -> Result<(), Exit> {
 fn wake(config: &Config, program: &str, what: &[u8]) -> Result<(), Exit> {
     let path = Path::new(config.text("queue_directory")).join("public").join(program);
     let sent = UnixDatagram::unbound().and_then(|socket| socket.send_to(what, &path));
-    sent.map(drop).map_err(|error| Exit::unavailable(format!("Mail system is down -- {}: {error}", path.display())))
+    sent.map(drop).map_err(|error| match error.kind() {
+        std::io::ErrorKind::PermissionDenied => Exit::forbidden("only root can have the queue tried now"),
+        _ => Exit::unavailable(format!("Mail system is down -- {}: {error}", path.display())),
+    })
 }

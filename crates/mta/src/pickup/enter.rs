@@ -146,7 +146,8 @@ impl Entry {
         };
         let recipient = |given: &Recipient| {
             let address = whole(&given.address);
-            let original = (address != given.address).then(|| given.address.clone());
+            let bare = || (address != given.address).then(|| given.address.clone());
+            let original = given.original.clone().or_else(bare);
             Recipient { address, original, ..given.clone() }
         };
         Envelope {

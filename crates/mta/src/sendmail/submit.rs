@@ -206,7 +206,7 @@ fn missing_from(options: &Options, config: &Config, header: &[u8]) -> Option<Str
 }
 
 /// The running `facteur-drop`, and its pipe.
-struct Helper {
+pub(super) struct Helper {
     child: std::process::Child,
     pipe: Option<ChildStdin>,
     /// Content that has not been sent yet.
@@ -215,7 +215,8 @@ struct Helper {
 }
 
 impl Helper {
-    fn start(config: &Config, envelope: &Envelope) -> Result<Self, Exit> {
+    /// Starts it and tells it who writes to whom.
+    pub(super) fn start(config: &Config, envelope: &Envelope) -> Result<Self, Exit> {
         let program = Path::new(config.text("daemon_directory")).join("facteur-drop");
         let mut command = Command::new(&program);
         if config.dir() != Path::new(super::options::DEFAULT_DIR) {
@@ -230,14 +231,15 @@ impl Helper {
         Ok(helper)
     }
 
-    fn write(&mut self, content: &[u8]) -> io::Result<()> {
+    /// Adds content.
+    pub(super) fn write(&mut self, content: &[u8]) -> io::Result<()> {
         self.checksum.update(content);
         self.content.extend_from_slice(content);
         if self.content.len() >= CHUNK { self.flush() } else { Ok(()) }
     }
 
     /// Without this record nothing is dropped.
-    fn end(&mut self, recipients: usize) -> io::Result<()> {
+    pub(super) fn end(&mut self, recipients: usize) -> io::Result<()> {
         self.flush()?;
         self.send(&format::end_record(self.checksum.clone().finalize(), recipients))
     }
@@ -254,7 +256,7 @@ impl Helper {
     }
 
     /// What the helper made of it; it has said on standard error what went wrong.
-    fn outcome(mut self) -> Result<(), Exit> {
+    pub(super) fn outcome(mut self) -> Result<(), Exit> {
         drop(self.pipe.take());
         match self.child.wait().map(|status| status.code()) {
             Ok(Some(0)) => Ok(()),
@@ -264,7 +266,8 @@ impl Helper {
         }
     }
 
-    fn abandon(mut self) {
+    /// Nothing is dropped.
+    pub(super) fn abandon(mut self) {
         drop(self.pipe.take());
         self.child.wait().ok();
     }
