@@ -244,7 +244,7 @@ mod tests {
     fn nested_aliases_are_undone() {
         let table = "postmaster: root\nroot: eleve, Staff@m3102.com\nstaff: kevin, x@else.where, \"|cat\", /var/log/staff, \\toto\n";
         let leaves = expanded(table, "postmaster+x").expect("it ends");
-        assert_eq!(leaves, ["eleve", "kevin", "x", "staff|cat", "staff/var/log/staff", "\\toto"]);
+        assert_eq!(leaves, ["eleve", "kevin", "x", "Staff|cat", "Staff/var/log/staff", "\\toto"]);
         assert_eq!(Part::of("staff|cat"), Part::Listed("staff", "|cat"));
         assert_eq!(Part::of("\\toto"), Part::Mailbox("toto"));
         assert_eq!(Part::of("kevin\\"), Part::Listed("kevin", "\\"));

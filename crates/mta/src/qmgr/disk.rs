@@ -161,7 +161,7 @@ fn recorder(spool: &Spool, mut policy: Policy, work: &Receiver<Record>, reports:
 }
 
 /// So that the first of a long row of finished messages need not wait for the last.
-const MOST_AT_ONCE: usize = 200;
+const MOST_AT_ONCE: usize = 4000;
 
 fn settle(spool: &Spool, policy: &Policy, work: Settlement, reports: &UnboundedSender<Report>) -> Settled {
     let (id, mut notices) = (work.id, Vec::new());

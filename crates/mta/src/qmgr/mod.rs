@@ -174,3 +174,6 @@ fn listen(path: &Path) -> std::io::Result<UnixDatagram> {
     }
     UnixDatagram::bind(path)
 }
+
+#[cfg(test)]
+mod tests;

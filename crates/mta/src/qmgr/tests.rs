@@ -1,0 +1,193 @@
+//! A message from the spool through [`Message`] and [`Policy::settle`], with the power cut at every step.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
+
+use durable::Dir;
+use durable::forgetful::{Forgetful, at_every_step};
+use handover::Outcome;
+use mail::{Address, EnhancedStatus, Envelope, QueueId, Recipient};
+
+use super::message::{Message, State};
+use super::settle::{Policy, Settled, Settlement, next_try, note};
+use crate::bounce::Sender;
+use crate::spool::{Origin, Progress, Queue, Spool};
+
+fn address(text: &str) -> Address {
+    Address::parse(text).expect(text)
+}
+
+fn policy() -> Policy {
+    let lifetime = Duration::from_secs(5 * 86_400);
+    Policy {
+        sender: Sender { host: "vm".into(), mail_name: "Facteur".into(), origin: "m3102.com".into(), size_limit: 50_000, lifetime },
+        shortest: Duration::from_secs(300),
+        longest: Duration::from_secs(4000),
+        lifetime,
+        bounce_lifetime: lifetime,
+        warn_after: Duration::ZERO,
+    }
+}
+
+fn enter(root: &Dir, recipients: &[&str]) -> QueueId {
+    let spool = Spool::create(root).expect("a spool");
+    let recipients = recipients.iter().map(|text| Recipient::new(address(text))).collect();
+    let envelope = Envelope { reverse_path: Some(address("kevin@m3102.com")), recipients, ..Envelope::default() };
+    let mut incoming = spool.enter(&envelope, &Origin::Internal);
+    incoming.write(b"Received: x\n\nbody\n").expect("written");
+    incoming.commit().expect("committed")
+}
+
+fn take(spool: &Spool, queue: Queue, id: QueueId) -> Message {
+    if queue != Queue::Active {
+        spool.shift(id, queue, Queue::Active).expect("moved");
+    }
+    Message::new(spool.read(Queue::Active, id).expect("readable"))
+}
+
+fn sent() -> Outcome {
+    Outcome::Sent(EnhancedStatus::OK, "delivered to maildir".into())
+}
+
+fn later() -> Outcome {
+    Outcome::Deferred(EnhancedStatus::new(4, 2, 0), "cannot write".into())
+}
+
+fn never() -> Outcome {
+    Outcome::Bounced(EnhancedStatus::new(5, 1, 1), "unknown user".into())
+}
+
+fn settlement(message: Message) -> Settlement {
+    let list = |pick: fn(&State) -> Option<(EnhancedStatus, String)>| {
+        message.with(pick).into_iter().map(|(slot, (status, text))| (slot, status, text)).collect()
+    };
+    let failed = list(|state| if let State::Failed(status, text) = state { Some((*status, text.clone())) } else { None });
+    let deferred = list(|state| if let State::Deferred(status, text) = state { Some((*status, text.clone())) } else { None });
+    Settlement { id: message.id, file: message.file, notes: message.notes, sent: Vec::new(), failed, deferred, wish: message.wish }
+}
+
+/// Who is not finished, wherever the message is.
+fn open_recipients(spool: &Spool) -> Vec<String> {
+    let mut found = Vec::new();
+    for queue in [Queue::Incoming, Queue::Active, Queue::Deferred] {
+        for id in spool.scan(queue).expect("listed") {
+            let file = spool.read(queue, id).expect("readable");
+            let notice = file.envelope.reverse_path.is_none();
+            found.extend(file.open_slots().map(|(_, slot)| {
+                format!("{}{}", if notice { "notice for " } else { "" }, slot.recipient.address.local())
+            }));
+        }
+    }
+    found
+}
+
+#[test]
+fn no_recipient_is_forgotten_whenever_the_power_goes() {
+    let steps = at_every_step(
+        6,
+        |root| drop(enter(root, &["done@m3102.com", "list@m3102.com", "gone@m3102.com", "late@m3102.com"])),
+        |root| {
+            // What was delivered, and whether the settlement was promised to be on disk.
+            let mut delivered = BTreeSet::new();
+            let Ok(spool) = Spool::open(root) else { return (delivered, false) };
+            let Some(id) = spool.scan(Queue::Incoming).ok().and_then(|list| list.first().copied()) else { return (delivered, false) };
+            if spool.shift(id, Queue::Incoming, Queue::Active).is_err() {
+                return (delivered, false);
+            }
+            let Ok(file) = spool.read(Queue::Active, id) else { return (delivered, false) };
+            let mut message = Message::new(file);
+            message.take(0, sent());
+            delivered.insert("done");
+            let new = message.take(1, Outcome::Expanded(vec![address("one@m3102.com"), address("two@m3102.com"), address("done@m3102.com")]));
+            assert_eq!(new, 4..6);
+            message.take(4, sent());
+            delivered.insert("one");
+            let notes = std::mem::take(&mut message.notes);
+            if note(&mut message.file.lock().expect("whole"), notes).is_err() {
+                return (delivered, false);
+            }
+            message.take(5, later());
+            message.take(2, never());
+            message.take(3, later());
+            assert_eq!(message.open, 0);
+            let settled = policy().settle(&spool, settlement(message), SystemTime::now(), &mut Vec::new());
+            (delivered, settled.is_ok())
+        },
+        |cut, (delivered, settled), root| {
+            let spool = Spool::open(root).expect("the spool");
+            let open = open_recipients(&spool);
+            let has = |name: &str| open.iter().any(|open| open == name);
+            for (name, parent) in [("done", None), ("one", Some("list")), ("two", Some("list")), ("late", None)] {
+                let waits = has(name) || parent.is_some_and(has);
+                assert!(waits || delivered.contains(name), "{name} lost at {cut:?}: {open:?}");
+            }
+            assert!(has("gone") || has("notice for kevin"), "nobody is told of gone at {cut:?}: {open:?}");
+            if *settled {
+                assert!(!has("done") && !has("one") && !has("list") && !has("gone"), "done again at {cut:?}: {open:?}");
+            }
+        },
+    );
+    assert!(steps > 12, "{steps}");
+}
+
+#[test]
+fn a_list_that_comes_back_is_a_loop_and_a_second_copy_is_none() {
+    let root = Forgetful::new().root();
+    let id = enter(&root, &["a@m3102.com", "b@m3102.com"]);
+    let spool = Spool::open(&root).expect("the spool");
+    let mut message = take(&spool, Queue::Incoming, id);
+    assert_eq!(message.take(0, Outcome::Expanded(vec![address("c@m3102.com"), address("b@m3102.com")])), 2..3);
+    assert_eq!(message.slots[2].recipient.original, Some(address("a@m3102.com")));
+    assert_eq!(message.take(2, Outcome::Expanded(vec![address("a@m3102.com")])), 0..0);
+    assert!(matches!(&message.slots[2].state, State::Failed(status, text) if status.subject == 4 && text == "mail forwarding loop for a@m3102.com"));
+    assert_eq!(message.open, 1);
+}
+
+#[test]
+fn what_was_finished_is_not_tried_again() {
+    let root = Forgetful::new().root();
+    let id = enter(&root, &["a@m3102.com", "b@m3102.com"]);
+    let spool = Spool::open(&root).expect("the spool");
+    let mut message = take(&spool, Queue::Incoming, id);
+    message.take(0, Outcome::Expanded(vec![address("c@m3102.com")]));
+    message.take(2, sent());
+    message.take(1, later());
+    let Ok(Settled::Deferred(next)) = policy().settle(&spool, settlement(message), SystemTime::now(), &mut Vec::new()) else {
+        panic!("not deferred")
+    };
+    assert!(next > SystemTime::now() + Duration::from_secs(290));
+    let message = take(&spool, Queue::Deferred, id);
+    assert_eq!(message.open, 1);
+    assert_eq!(message.slots[2].parent, Some(0));
+    assert!(matches!(&message.file.lock().expect("whole").slots[1].progress, Progress::Deferred { reason, .. } if reason == "cannot write"));
+}
+
+#[test]
+fn the_wait_grows_with_age_within_bounds() {
+    let policy = policy();
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+    let wait = |age: u64, micros: u64| {
+        let next = next_try(&policy, QueueId::new(micros, 0), now - Duration::from_secs(age), now);
+        next.duration_since(now).expect("later").as_secs()
+    };
+    assert_eq!([wait(0, 0), wait(1000, 0), wait(100_000, 0)], [300, 1000, 4000]);
+    assert!(wait(1000, 127) > 1100 && wait(1000, 127) < 1130);
+    let future = next_try(&policy, QueueId::new(0, 0), now + Duration::from_secs(9999), now);
+    assert_eq!(future, now + Duration::from_secs(300));
+}
+
+#[test]
+fn old_mail_is_returned_and_old_notices_go() {
+    for (sender, notices) in [(Some(address("kevin@m3102.com")), 1), (None, 0)] {
+        let root = Forgetful::new().root();
+        let spool = Spool::create(&root).expect("a spool");
+        let envelope = Envelope { reverse_path: sender, recipients: vec![Recipient::new(address("x@else.where"))], ..Envelope::default() };
+        let id = spool.enter(&envelope, &Origin::Internal).commit().expect("committed");
+        let mut message = take(&spool, Queue::Incoming, id);
+        message.take(0, later());
+        let mut entered = Vec::new();
+        let then = SystemTime::now() + Duration::from_secs(6 * 86_400);
+        let settled = policy().settle(&spool, settlement(message), then, &mut entered).expect("no trouble");
+        assert_eq!((settled, entered.len()), (Settled::Finished, notices));
+    }
+}
