@@ -31,11 +31,12 @@ flow: build ## tests of the built programs
 	@tests/needs test
 	@for test in tests/flow/*.py; do echo "== $$test"; FACTEUR_BIN=$(abspath $(BIN)) python3 $$test || exit 1; done
 
-lint: lint-deps ## format, clippy, arrows between crates, sizes, licences
+lint: lint-deps ## format, clippy, arrows between crates, sizes, settings, licences
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 	tests/lint/arrows
 	tests/lint/sizes
+	tests/lint/settings
 
 lint-deps:
 	@if command -v cargo-deny >/dev/null; then cargo deny --offline --log-level error check bans licenses sources; \

@@ -38,7 +38,8 @@ fn entry(row: &Param) -> String {
         "" => "empty".to_owned(),
         text => text.to_owned(),
     };
-    let (kind, programs) = (row.kind.describe(), row.programs.replace(' ', ", "));
+    let programs = if row.programs.is_empty() { "nobody" } else { row.programs };
+    let (kind, programs) = (row.kind.describe(), programs.replace(' ', ", "));
     format!(
         ".TP\n.B {}\n{}\n.br\nDefault: {}. Value: {}. Read by: {}.\n",
         escape(row.name),

@@ -59,7 +59,7 @@ fn explain(row: &Param) {
     println!("{}", row.help);
     println!("value:   {}", row.kind.describe());
     println!("default: {}", row.default.describe());
-    println!("read by: {}", row.programs);
+    println!("read by: {}", if row.programs.is_empty() { "nobody" } else { row.programs });
 }
 
 fn set(dir: &Path, name: &str, value: &[String]) -> Result<()> {
