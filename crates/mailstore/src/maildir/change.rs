@@ -124,7 +124,7 @@ impl Maildir {
         for uid in &recent {
             match self.rename(*uid, |flags| flags.clone()) {
                 Ok(_) | Err(Error::NoMessage) => (),
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.write_refused()),
             }
         }
         Ok(recent)
@@ -143,7 +143,7 @@ impl Maildir {
             match self.rename(*uid, |flags| change.apply(flags)) {
                 Ok(true) => changed.push(*uid),
                 Ok(false) | Err(Error::NoMessage) => (),
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.write_refused()),
             }
         }
         changed.sort_unstable();
@@ -216,8 +216,10 @@ impl Maildir {
                 self.places.extend(place);
             }
         }
-        self.folders.cur.sync_shared()?;
-        self.folders.new.sync_shared()?;
+        if !gone.is_empty() {
+            self.folders.cur.sync_shared()?;
+            self.folders.new.sync_shared()?;
+        }
         gone.sort_unstable();
         match failure {
             // What is gone is gone; the next look tells of it.
@@ -248,7 +250,7 @@ impl Maildir {
     /// A file in `tmp/`, written, dated and synced; returns its name there and its name with sizes.
     fn write_temporary(&self, message: &NewMessage<'_>, group: &mut Group) -> Result<(String, String), Error> {
         let tmp = &self.folders.tmp;
-        let (temporary, file) = create_unique(tmp, &self.tree.naming)?;
+        let (temporary, file) = create_unique(tmp, &self.tree.naming).map_err(Error::write_refused)?;
         group.placed.push(Placed { dir: tmp.clone(), name: temporary.clone() });
         let content = to_lf(message.content);
         let wide = content.len() as u64 + Bare::default().count(&content);

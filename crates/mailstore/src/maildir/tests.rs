@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use durable::Dir;
-use durable::forgetful::at_every_step;
+use durable::forgetful::{Forgetful, at_every_step};
 use mail::date::Moment;
 use mail::{Flag, Flags, Uid};
 
@@ -338,4 +338,25 @@ fn a_rewritten_list_is_the_old_or_the_new_one_at_every_cut() {
         },
     );
     assert!(steps >= 5, "{steps}");
+}
+
+#[test]
+fn what_cannot_be_written_says_so() {
+    let refused = |change: fn(&mut Maildir) -> Result<Vec<Uid>, Error>| {
+        let disk = Forgetful::default();
+        let mut maildir = tree(disk.root()).open(&MailboxName::inbox()).expect("open");
+        let content = [NewMessage { content: b"x", flags: with(Flag::Seen), date: Moment::utc(0) }];
+        maildir.append(&content).expect("append");
+        maildir.refresh().expect("refresh");
+        disk.fail_at(disk.steps(), nix::libc::EACCES);
+        assert!(matches!(change(&mut maildir), Err(Error::ReadOnly(_))));
+        assert_eq!(maildir.snapshot().get(uid(1)).expect("still there").flags, with(Flag::Seen));
+        assert_eq!(maildir.read(uid(1)).expect("read"), b"x");
+    };
+    refused(|maildir| maildir.set_flags(&[uid(1)], &FlagChange::Add(with(Flag::Deleted))));
+    refused(|maildir| maildir.expunge(&[uid(1)]));
+    refused(|maildir| {
+        let content = [NewMessage { content: b"y", flags: Flags::default(), date: Moment::utc(0) }];
+        maildir.append(&content)
+    });
 }
