@@ -76,8 +76,10 @@ impl Mbox {
                 self.take(Parsed::default(), None)?;
                 return Ok(());
             };
-            let parsed = parse(&file)?;
-            if parsed.entries.iter().skip(usize::from(parsed.pseudo)).all(|entry| entry.uid.is_some()) {
+            let parsed = parse(&file, self.known())?;
+            if !parsed.orphaned
+                && parsed.entries.iter().skip(usize::from(parsed.pseudo)).all(|entry| entry.uid.is_some())
+            {
                 return self.take(parsed, Some(&file));
             }
         }
@@ -91,19 +93,25 @@ impl Mbox {
     /// Reads the file under the write locks; every message has a uid afterwards, on disk too.
     fn look_locked(&mut self, locked: &Locked) -> Result<(), Error> {
         journal::recover(&self.place, &locked.file)?;
-        let parsed = parse(&locked.file)?;
+        let parsed = parse(&locked.file, self.known())?;
+        let orphaned = parsed.orphaned;
         let missing = parsed.entries.iter().skip(usize::from(parsed.pseudo)).position(|entry| entry.uid.is_none());
         self.take(parsed, Some(&locked.file))?;
-        if let Some(first) = missing {
+        if missing.is_some() || orphaned {
+            let first = missing.unwrap_or(self.entries.len());
             let changed: HashSet<usize> = (first..self.entries.len()).collect();
             self.write(locked, &changed, &HashSet::new())?;
         }
         Ok(())
     }
 
+    fn known(&self) -> Option<&Base> {
+        if self.entries.is_empty() { None } else { Some(&self.base) }
+    }
+
     fn look_unwritable(&mut self) -> Result<(), Error> {
         let file = self.place.dir.open_file(&self.place.name, Access::Read)?;
-        let mut parsed = parse(&file)?;
+        let mut parsed = parse(&file, self.known())?;
         let date = parsed.entries.first().and_then(|entry| u32::try_from(entry.date).ok());
         let validity = date.and_then(UidValidity::new).map_or_else(clock_validity, Ok)?;
         let base = parsed.base.get_or_insert(Base { validity, last: 0, keywords: Vec::new() });
@@ -223,7 +231,7 @@ impl Mbox {
     fn reread(&mut self, locked: &Locked) -> Result<(), Error> {
         let told = std::mem::take(&mut self.pending);
         let base = self.base.clone();
-        let mut parsed = parse(&locked.file)?;
+        let mut parsed = parse(&locked.file, None)?;
         parsed.base.get_or_insert(base);
         self.take(parsed, Some(&locked.file))?;
         self.pending = told;

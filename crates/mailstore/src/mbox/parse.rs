@@ -57,14 +57,21 @@ pub(crate) struct Parsed {
     pub(crate) base: Option<Base>,
     /// The first entry is c-client's message about the folder, hidden from clients.
     pub(crate) pseudo: bool,
+    /// The base is not in the file: another program removed the message that carried it.
+    pub(crate) orphaned: bool,
 }
 
-pub(crate) fn parse(file: &File) -> Result<Parsed, Error> {
+/// Reads the whole file; `known` is the base it had when we last looked.
+pub(crate) fn parse(file: &File, known: Option<&Base>) -> Result<Parsed, Error> {
     let mut parser = Parser { file, lines: Lines::of(file), parsed: Parsed::default(), now: None, inside: 0 };
     while parser.step()? {}
     let end = parser.lines.at;
     parser.finish(end);
     let mut parsed = parser.parsed;
+    if parsed.base.is_none() && parsed.entries.first().is_some_and(|entry| entry.uid.is_some()) {
+        parsed.base = known.cloned();
+        parsed.orphaned = parsed.base.is_some();
+    }
     parsed.trust_uids();
     Ok(parsed)
 }

@@ -138,6 +138,19 @@ fn c_clients_pseudo_message_is_hidden() {
 }
 
 #[test]
+fn removing_the_first_message_beside_us_costs_no_uid() {
+    let dir = dir_with(DOVECOT);
+    let mut mbox = open(&dir);
+    let second = DOVECOT.find("From kevin").expect("the second");
+    let file = dir.open_file("kevin", durable::Access::ReadWrite).expect("open");
+    file.set_len(0).and_then(|()| file.append(DOVECOT[second..].as_bytes())).expect("rewrite");
+    let changes = mbox.refresh().expect("refresh");
+    assert_eq!((changes.vanished, changes.appeared, changes.renumbered), (vec![uid(3)], vec![], false));
+    let again = open(&dir);
+    assert_eq!((uids(&again), again.snapshot().uid_validity.get()), (vec![9], 1_795_191_091));
+}
+
+#[test]
 fn content_length_is_believed_only_where_it_fits() {
     let inner = "x\n\nFrom a@b Fri Nov 20 16:11:07 2026\nnot a message\n";
     let mail =
