@@ -1,0 +1,323 @@
+#!/usr/bin/env python3
+"""Flow test of the IMAP server: the built programs imapd, imap-login and imap in one directory, unprivileged.
+
+    tests/flow/imap.py [--bin DIR] [NAME…]
+
+DIR is where the programs are (default: target/debug). Run as root it starts the programs as `nobody`. Only Python's standard
+library; what both readers' services share comes from pop3.py beside this file. Nothing sleeps: every wait is for an event.
+"""
+import argparse
+import imaplib
+import os
+import re
+import signal
+import ssl
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import pop3
+from pop3 import LIMIT, USERS, Telnet, message
+
+CAPABILITY = "IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE LITERAL+ STARTTLS AUTH=PLAIN"
+LARGE = message("Big", "".join(f"{'y' * 70}\n" for _ in range(200_000)))
+MIXED = (b"From: Kevin <kevin@m3102.com>\nTo: foo@m3102.com\nSubject: =?utf-8?q?=C3=A9t=C3=A9?=\nDate: Fri, 20 Nov 2026 16:11:11 +0000\n"
+         b"Message-Id: <x@vm>\nContent-Type: multipart/mixed; boundary=B\n\n--B\n\nBonjour\n--B\nContent-Type: text/plain; name=fichier.txt\n"
+         b"Content-Transfer-Encoding: base64\n\nY2FjaMOp\n--B--\n")
+
+
+class System(pop3.System):
+    """imapd in a directory of its own."""
+
+    def start(self):
+        mark = self.log.mark()
+        as_user = {"user": self.account.pw_uid, "group": self.account.pw_gid, "extra_groups": []} if os.getuid() == 0 else {}
+        self.keeper = subprocess.Popen([self.programs / "imapd", "-c", self.dir / "etc"], stderr=subprocess.PIPE, text=True, **as_user)
+        self.log.wait("daemon started", mark)
+
+    @property
+    def port(self):
+        return 143 + self.offset
+
+    @property
+    def tls_port(self):
+        return 993 + self.offset
+
+    def imap(self, user=None):
+        client = imaplib.IMAP4("127.0.0.1", self.port, timeout=LIMIT)
+        if user:
+            client.login(user, user)
+        return client
+
+    def deliver(self, user, octets, name):
+        """As any delivery agent does: written in tmp, renamed into new."""
+        root = self.dir / "home" / user / "Maildir"
+        written = root / "tmp" / name
+        written.write_bytes(octets)
+        self.own(root)
+        written.rename(root / "new" / name)
+
+
+class Typed(Telnet):
+    """Types commands under the tag a, and hears all lines up to the tagged one."""
+
+    def command(self, text, end="\r\n"):
+        self.say("a " + text, end)
+        lines = []
+        while not (line := self.hear()).startswith("a "):
+            assert line or lines, f"{text!r}: closed"
+            lines.append(line)
+        return lines, line
+
+    def check(self, text, *lines, end="\r\n"):
+        got = self.command(text, end)
+        got = [*got[0], got[1]]
+        assert got == list(lines), f"{text!r}: expected {list(lines)}, got {got}"
+
+
+def typed(system, user="kevin"):
+    t = Typed("127.0.0.1", system.port)
+    assert t.hear() == f"* OK [CAPABILITY {CAPABILITY}] Facteur ready."
+    if user:
+        assert re.fullmatch(r"a OK \[CAPABILITY IMAP4rev1 .*\] Logged in", t.command(f"login {user} {user}")[1])
+    return t
+
+
+TESTS = []
+
+
+def test(**settings):
+    def add(function):
+        TESTS.append((function.__name__, function, settings))
+        return function
+    return add
+
+
+@test()
+def the_dialogue_of_the_labs(system):
+    system.maildir("kevin", message("Test 2", "Le corps du mail\n"))
+    t = typed(system, None)
+    t.check("LOGIN kevin bad", "a NO [AUTHENTICATIONFAILED] Authentication failed.")
+    t.command("LOGIN kevin kevin")
+    t.check('list "" *', '* LIST (\\HasNoChildren) "." INBOX', "a OK List completed.")
+    t.check("namespace", '* NAMESPACE (("" ".")) NIL NIL', "a OK Namespace completed.")
+    lines, done = t.command("select inbox")
+    assert lines[2:4] == ["* 1 EXISTS", "* 1 RECENT"] and lines[4] == "* OK [UNSEEN 1] First unseen.", lines
+    assert done == "a OK [READ-WRITE] Select completed."
+    t.check("uid fetch 1", "a BAD Error in IMAP command UID FETCH: Invalid arguments.")
+    t.check("fetch 1 body[text]", "* 1 FETCH (FLAGS (\\Seen \\Recent) BODY[TEXT] {18}", "Le corps du mail", ")", "a OK Fetch completed.")
+    t.check("fetch 1 flags", "* 1 FETCH (FLAGS (\\Seen \\Recent))", "a OK Fetch completed.", end="\n")
+    t.check("search all", "* SEARCH 1", "a OK Search completed.")
+    t.check("fetch 9 flags", "a BAD Error in IMAP command FETCH: Invalid messageset.")
+    t.check("foo", "a BAD Error in IMAP command FOO: Unknown command.")
+    t.check("store 1 +flags (\\Deleted)", "* 1 FETCH (FLAGS (\\Deleted \\Seen \\Recent))", "a OK Store completed.")
+    t.check("expunge", "* 1 EXPUNGE", "a OK Expunge completed.")
+    t.check("status inbox (messages unseen uidnext)", "* STATUS inbox (MESSAGES 0 UIDNEXT 2 UNSEEN 0)", "a OK Status completed.")
+    t.check("close", "a OK Close completed.")
+    t.check("logout", "* BYE Logging out", "a OK Logout completed.")
+    assert t.rest() == b""
+    system.log.wait(r"imap-login\[\d+\]: Login: user=<kevin>, method=PLAIN, rip=127.0.0.1, lip=127.0.0.1, mpid=\d+, secured, session=<\S+>$")
+    system.log.wait(r"imap\[\d+\]: imap\(kevin\)<\d+><\S+>: Disconnected: Logged out in=\d+ out=\d+ deleted=1 expunged=1 trashed=0 hdr_count=0 hdr_bytes=0 body_count=1 body_bytes=18$")
+
+
+@test()
+def every_item_by_imaplib(system):
+    system.maildir("kevin", MIXED)
+    c = system.imap("kevin")
+    assert c.select()[1] == [b"1"]
+    assert not [x for x in c.fetch("1", "(FULL)")[1] if b"ENVELOPE" not in x]
+    envelope = c.fetch("1", "(ENVELOPE)")[1][0]
+    assert b'"=?utf-8?q?=C3=A9t=C3=A9?=" (("Kevin" NIL "kevin" "m3102.com"))' in envelope, envelope
+    structure = c.fetch("1", "(BODYSTRUCTURE)")[1][0]
+    assert b'"mixed" ("boundary" "B") NIL NIL NIL' in structure and b'("name" "fichier.txt")' in structure, structure
+    whole = MIXED.replace(b"\n", b"\r\n")
+    assert c.fetch("1", "(RFC822.SIZE)")[1] == [b"1 (RFC822.SIZE %d)" % len(whole)]
+    assert c.fetch("1", "(BODY.PEEK[])")[1][0][1] == whole
+    assert c.fetch("1", "(FLAGS)")[1] == [b"1 (FLAGS (\\Recent))"]
+    assert c.fetch("1", "(BODY[1])")[1][0][1] == b"Bonjour"
+    assert c.fetch("1", "(BODY[2.MIME])")[1][0][1].startswith(b"Content-Type: text/plain; name=fichier.txt\r\n")
+    assert c.fetch("1", "(BODY[HEADER.FIELDS (SUBJECT)])")[1][0][1] == b"Subject: =?utf-8?q?=C3=A9t=C3=A9?=\r\n\r\n"
+    assert c.fetch("1", "(BODY[]<5.8>)")[1][0][1] == whole[5:13]
+    assert c.fetch("1", "(RFC822.HEADER)")[1][0][1] == whole[:whole.index(b"\r\n\r\n") + 4]
+    assert re.search(rb'INTERNALDATE "[ \d]\d-\w{3}-\d{4} \d\d:\d\d:\d\d [+-]\d{4}"', c.fetch("1", "(INTERNALDATE)")[1][0])
+    c.logout()
+
+
+@test()
+def store_copy_move_append_expunge(system):
+    system.maildir("kevin", message("One"), message("Two"), message("Three"))
+    c = system.imap("kevin")
+    c.select()
+    assert c.create("Trash")[0] == "OK" and c.create("Trash")[0] == "NO"
+    assert b"\\Trash" in c.list('""', "Trash")[1][0]
+    assert c.create("Work.2026")[0] == "OK" and c.subscribe("Work.2026")[0] == "OK"
+    assert [line.split()[-1] for line in c.lsub()[1]] == [b"Work.2026"], c.lsub()
+    assert c.store("1", "+FLAGS", "(\\Flagged $Label1)")[1] == [b"1 (FLAGS (\\Flagged \\Recent $Label1))"]
+    assert c.search(None, "KEYWORD", "$label1")[1] == [b"1"]
+    assert c.copy("1:2", "Trash")[0] == "OK"
+    assert c.copy("1", "nowhere")[0] == "NO"
+    assert c._simple_command("MOVE", "3", "Work.2026")[0] == "OK"
+    assert c.response("EXPUNGE")[1] == [b"3"]
+    date = '"20-Nov-2026 16:11:11 +0000"'
+    assert c.append("Trash", "(\\Seen)", date, b"Subject: Four\r\n\r\nbody\r\n")[0] == "OK"
+    assert c.append("nowhere", None, None, b"x")[0] == "NO"
+    assert c.status("Trash", "(MESSAGES UNSEEN)")[1] == [b"Trash (MESSAGES 3 UNSEEN 2)"]
+    c.select("Trash")
+    assert c.fetch("3", "(UID FLAGS INTERNALDATE)")[1] == [b'3 (UID 3 FLAGS (\\Seen \\Recent) INTERNALDATE "20-Nov-2026 16:11:11 +0000")']
+    assert c.fetch("1", "(FLAGS)")[1] == [b"1 (FLAGS (\\Flagged \\Recent $Label1))"]
+    assert c.uid("STORE", "1:2", "+FLAGS.SILENT", "\\Deleted") == ("OK", [None])
+    assert c.uid("EXPUNGE", "2")[0] == "OK" and c.response("EXPUNGE")[1] == [b"2"]
+    assert c.close()[0] == "OK"
+    assert c.status("Trash", "(MESSAGES UIDNEXT)")[1] == [b"Trash (MESSAGES 1 UIDNEXT 4)"]
+    assert c.rename("Work.2026", "Old")[0] == "OK" and c.delete("Old")[0] == "OK" and c.delete("Old")[0] == "NO" and c.delete("INBOX")[0] == "NO"
+    c.select(readonly=True)
+    assert c.store("1", "+FLAGS", "\\Seen")[0] == "NO"
+    c.logout()
+
+
+@test()
+def search(system):
+    system.maildir("kevin", MIXED, message("Facture", "montant: 42\n"), message("Autre"))
+    c = system.imap("kevin")
+    c.select()
+    table = [("ALL", b"1 2 3"), ("SUBJECT facture", b"2"), ("TEXT montant", b"2"), ("BODY bonjour", b"1 3"), ("FROM kevin", b"1"),
+             ("OR SUBJECT autre SUBJECT facture", b"2 3"), ("NOT (SUBJECT facture)", b"1 3"), ("SENTON 20-Nov-2026", b"1"), ("LARGER 200", b"1"),
+             ("HEADER Message-Id x@vm", b"1"), ("UID 2:* UNSEEN", b"2 3"), ("SINCE 1-Jan-2000", b"1 2 3"), ("DELETED", b"")]
+    for key, want in table:
+        assert c.search(None, key)[1] == [want], (key, c.search(None, key))
+    c.literal = "été".encode()
+    assert c._simple_command("SEARCH", "CHARSET", "UTF-8", "SUBJECT")[0] == "OK" and c.response("SEARCH")[1] == [b"1"]
+    c.logout()
+
+
+@test()
+def two_sessions_and_idle(system):
+    system.maildir("kevin", message("One"), message("Two"))
+    a, b = typed(system), typed(system)
+    a.command("select inbox")
+    b.command("select inbox")
+    a.say("i idle")
+    assert a.hear() == "+ idling"
+    b.command("store 1 +flags \\Seen")
+    assert a.hear() == "* 1 FETCH (FLAGS (\\Seen \\Recent))"
+    b.command("store 2 +flags \\Deleted")
+    assert a.hear() == "* 2 FETCH (FLAGS (\\Deleted \\Recent))"
+    b.check("expunge", "* 2 EXPUNGE", "a OK Expunge completed.")
+    assert a.hear() == "* 2 EXPUNGE"
+    before = time.monotonic()
+    system.deliver("kevin", message("Three"), "1800000000.M1P1.vm")
+    assert [a.hear(), a.hear()] == ["* 2 EXISTS", "* 2 RECENT"]
+    assert time.monotonic() - before < 1
+    a.say("done")
+    assert a.hear() == "i OK Idle completed."
+    b.check("noop", "* 2 EXISTS", "* 0 RECENT", "a OK NOOP completed.")
+    root = system.dir / "home" / "kevin" / "Maildir"
+    for path in list((root / "cur").iterdir()):
+        path.unlink()
+    assert sorted(a.command("noop")[0]) == ["* 1 EXPUNGE", "* 1 EXPUNGE"]
+    lines, _ = b.command("fetch 1:2 flags")
+    assert not [line for line in lines if "EXPUNGE" in line]
+    assert b.command("noop")[0] == ["* 1 EXPUNGE", "* 1 EXPUNGE"]
+    workers = {re.search(r"mpid=(\d+)", line)[1] for line in system.log.lines if "Login: user" in line}
+    assert len(workers) == 1, workers
+
+
+@test()
+def literals_and_pipelining(system):
+    system.maildir("kevin")
+    t = typed(system, None)
+    t.say("a LOGIN {5}")
+    assert t.hear() == "+ OK"
+    t.say("kevin {5+}\r\nkevin\r\nb APPEND INBOX (\\Seen) {8+}\r\na: b\r\n\r\n\r\nc SELECT INBOX\r\nd FETCH 1 BODY[]\r\ne LOGOUT")
+    heard = [line.decode().rstrip("\r\n") for line in t.file]
+    assert re.fullmatch(r"b OK \[APPENDUID \d+ 1\] Append completed\.", heard[1]), heard
+    assert heard[-6:] == ["a: b", "", ")", "d OK Fetch completed.", "* BYE Logging out", "e OK Logout completed."], heard
+
+
+@test()
+def a_large_message_in_pieces_and_appended(system):
+    system.maildir("kevin", LARGE)
+    c = system.imap("kevin")
+    c.select()
+    whole = LARGE.replace(b"\n", b"\r\n")
+    assert c.fetch("1", "(BODY.PEEK[])")[1][0][1] == whole
+    assert c.fetch("1", "(BODY.PEEK[]<1000000.50000>)")[1][0][1] == whole[1000000:1050000]
+    assert c.append("INBOX", None, None, whole)[0] == "OK"
+    assert c.fetch("2", "(RFC822.SIZE)")[1] == [b"2 (RFC822.SIZE %d)" % len(whole)]
+    c.logout()
+
+
+@test()
+def tls_by_starttls_and_from_the_start(system):
+    system.maildir("kevin", message("Test"))
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    c = system.imap()
+    c.starttls(context)
+    assert "STARTTLS" not in c.capabilities
+    c.login("kevin", "kevin")
+    assert c.select()[1] == [b"1"]
+    c.logout()
+    c = imaplib.IMAP4_SSL("127.0.0.1", system.tls_port, ssl_context=context, timeout=LIMIT)
+    c.authenticate("PLAIN", lambda _: b"\0kevin\0kevin")
+    assert c.select()[1] == [b"1"]
+    c.logout()
+    system.log.wait("Login: user=<kevin>.*, TLS, session=")
+
+
+@test(home_mailbox="")
+def an_mbox(system):
+    path = system.mbox("kevin", message("One"), message("Two"))
+    c = system.imap("kevin")
+    assert c.select()[1] == [b"2"]
+    assert c.namespace()[1] == [b'(("" "/")) NIL NIL']
+    assert c.store("1", "+FLAGS", "\\Deleted")[0] == "OK" and c.expunge()[1] == [b"1"]
+    assert c.fetch("1", "(BODY[TEXT])")[1][0][1] == b"Bonjour\r\n"
+    c.logout()
+    assert b"Subject: One" not in path.read_bytes() and b"Subject: Two" in path.read_bytes()
+
+
+@test()
+def stopping_says_goodbye(system):
+    system.maildir("kevin")
+    t = typed(system)
+    system.keeper.send_signal(signal.SIGTERM)
+    assert t.hear() == "* BYE Server shutting down." and t.rest() == b""
+    assert system.keeper.wait(LIMIT) == 0
+
+
+def run(name, function, settings, programs):
+    system = System(programs, **settings)
+    try:
+        function(system)
+        return True
+    except Exception:
+        traceback.print_exc()
+        print("\n".join(system.log.lines[-20:]))
+        return False
+    finally:
+        try:
+            system.close()
+        except AssertionError as error:
+            print(f"{name}: at the end: {error}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--bin", default=pop3.HERE.parents[2] / "target" / "debug", type=Path)
+    parser.add_argument("names", nargs="*")
+    options = parser.parse_args()
+    failed = 0
+    for name, function, settings in TESTS:
+        if options.names and name not in options.names:
+            continue
+        ok = run(name, function, settings, options.bin.resolve())
+        failed += not ok
+        print("ok  " if ok else "FAIL", name, flush=True)
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
