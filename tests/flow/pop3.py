@@ -611,7 +611,7 @@ class second_address:
 
 def main():
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("--bin", default=HERE.parents[2] / "target" / "debug", type=Path)
+    arguments.add_argument("--bin", default=os.environ.get("FACTEUR_BIN", HERE.parents[2] / "target" / "debug"), type=Path)
     arguments.add_argument("--system", action="store_true")
     arguments.add_argument("names", nargs="*")
     arguments = arguments.parse_args()
