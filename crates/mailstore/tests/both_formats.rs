@@ -86,3 +86,65 @@ fn names_that_lead_elsewhere_are_refused() {
         assert_eq!(store.name("inbox").expect("a name"), MailboxName::inbox());
     }
 }
+
+/// Deliverers and a reader that flags and expunges work on one mailbox at the same time: every message is there or was
+/// expunged, none twice, whatever the format.
+#[test]
+fn deliveries_beside_a_reader() {
+    const WRITERS: u32 = 3;
+    const EACH: u32 = 25;
+    let home = tempfile::tempdir().expect("tempdir");
+    for (which, store) in stores(home.path()).into_iter().enumerate() {
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                let home = home.path().to_owned();
+                std::thread::spawn(move || (0..EACH).for_each(|n| deliver(&home, which, writer * EACH + n)))
+            })
+            .collect();
+        let mut inbox = store.mailbox(&MailboxName::inbox()).expect("inbox");
+        let mut deleted = Vec::new();
+        while deleted.len() < 20 {
+            inbox.refresh().expect("refresh");
+            let Some(first) = inbox.snapshot().messages.first().map(|message| message.uid) else { continue };
+            let mut seen = Flags::default();
+            seen.set(Flag::Seen);
+            inbox.set_flags(&[first], &FlagChange::Add(seen)).expect("flags");
+            let text = inbox.read(first).expect("read");
+            assert_eq!(inbox.expunge(&[first]).expect("expunge"), [first]);
+            deleted.push(text);
+        }
+        for writer in writers {
+            writer.join().expect("writer");
+        }
+        inbox.refresh().expect("refresh");
+        let left: Vec<_> = inbox.snapshot().messages.iter().map(|message| message.uid).collect();
+        deleted.extend(left.iter().map(|uid| inbox.read(*uid).expect("read")));
+        deleted.sort();
+        let mut wanted: Vec<_> =
+            (0..WRITERS * EACH).map(|n| format!("Subject: {n}\r\n\r\nbody {n}\r\n").into_bytes()).collect();
+        wanted.sort();
+        assert!(deleted == wanted, "{which}: {} of {}", deleted.len(), wanted.len());
+    }
+}
+
+fn deliver(home: &Path, which: usize, number: u32) {
+    let dir = durable::Dir::open(home).expect("home");
+    let name = format!("queued{which}-{number}");
+    let file = dir.create(&name, 0o600).expect("create");
+    let text = format!("Subject: {number}\n\nbody {number}\n");
+    file.append(text.as_bytes()).expect("write");
+    let content = mailstore::Content { prefix: b"", file: &file, range: 0..text.len() as u64 };
+    if which == 0 {
+        let delivery = mailstore::maildir::Delivery::open(&dir, "Maildir/", "vm").expect("open");
+        delivery.deliver(&content).expect("deliver");
+    } else {
+        let how = mailstore::mbox::Append {
+            sender: "a@b",
+            date: Moment::utc(0),
+            size_limit: 0,
+            privileged: None,
+            lock_timeout: std::time::Duration::from_secs(60),
+        };
+        mailstore::mbox::append(&dir.subdir("spool").expect("spool"), "kevin", &content, &how).expect("append");
+    }
+}

@@ -143,7 +143,7 @@ fn removing_the_first_message_beside_us_costs_no_uid() {
     let mut mbox = open(&dir);
     let second = DOVECOT.find("From kevin").expect("the second");
     let file = dir.open_file("kevin", durable::Access::ReadWrite).expect("open");
-    file.set_len(0).and_then(|()| file.append(DOVECOT[second..].as_bytes())).expect("rewrite");
+    file.set_len(0).and_then(|()| file.append(&DOVECOT.as_bytes()[second..])).expect("rewrite");
     let changes = mbox.refresh().expect("refresh");
     assert_eq!((changes.vanished, changes.appeared, changes.renumbered), (vec![uid(3)], vec![], false));
     let again = open(&dir);
