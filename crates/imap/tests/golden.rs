@@ -35,7 +35,10 @@ fn start_login(setup: &Setup) -> Login {
     let permission =
         |denied: &str| if setup.has(denied) { login::Permission::Denied } else { login::Permission::Granted };
     Login::new(login::Settings {
-        greeting: "Facteur ready.".into(), passwords_in_clear: permission("no-cleartext"), start_tls: permission("no-starttls") })
+        greeting: "Facteur ready.".into(),
+        passwords_in_clear: permission("no-cleartext"),
+        start_tls: permission("no-starttls"),
+    })
 }
 
 fn login_question(question: &LoginQuestion) -> String {

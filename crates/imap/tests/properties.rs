@@ -98,9 +98,11 @@ fn dialogue() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn before_login(octets: &[u8], cuts: &[usize]) -> Vec<u8> {
-    let settings =
-        login::Settings {
-        greeting: "Facteur ready.".into(), passwords_in_clear: login::Permission::Granted, start_tls: login::Permission::Denied };
+    let settings = login::Settings {
+        greeting: "Facteur ready.".into(),
+        passwords_in_clear: login::Permission::Granted,
+        start_tls: login::Permission::Denied,
+    };
     run(Login::new(settings), octets, cuts, |_| LoginAnswer::Refused)
 }
 

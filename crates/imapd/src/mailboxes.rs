@@ -69,11 +69,18 @@ impl Mailboxes {
     pub(crate) fn folders(&self) -> Result<Vec<Folder>, Error> {
         let store = self.store()?;
         let subscriptions = store.subscriptions()?;
-        let mut folders: Vec<Folder> = store.list()?.into_iter().map(|folder| listed(&folder, &subscriptions)).collect();
+        let mut folders: Vec<Folder> =
+            store.list()?.into_iter().map(|folder| listed(&folder, &subscriptions)).collect();
         for name in subscriptions {
             if folders.iter().all(|folder| folder.name != name.as_str()) {
                 let name = name.as_str().to_owned();
-                folders.push(Folder { name, kind: FolderKind::Missing, has_children: false, subscribed: true, uses: Vec::new() });
+                folders.push(Folder {
+                    name,
+                    kind: FolderKind::Missing,
+                    has_children: false,
+                    subscribed: true,
+                    uses: Vec::new(),
+                });
             }
         }
         Ok(folders)

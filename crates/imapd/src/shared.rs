@@ -118,7 +118,8 @@ impl Shared {
         }
         // The first session that may write takes the recent marks of what is new.
         let owner = followers.iter().position(|follower| follower.access == Access::Select);
-        let fresh = now.messages.last().map(|message| message.uid) > state.published.messages.last().map(|message| message.uid);
+        let fresh =
+            now.messages.last().map(|message| message.uid) > state.published.messages.last().map(|message| message.uid);
         let recent = if fresh && owner.is_some() { claim(&mut state.mailbox) } else { BTreeSet::new() };
         let now = state.mailbox.snapshot().clone();
         for (at, follower) in followers.iter().enumerate() {

@@ -106,7 +106,8 @@ impl ImapWorld {
                 self.with_open(move |shared| store(shared, &uids, &flag_change(change, flags))).await
             }
             Question::Expunge(uids) => {
-                self.with_open(move |shared| shared.change(|mailbox| mailbox.expunge(&uids)).map(Answer::Expunged)).await
+                self.with_open(move |shared| shared.change(|mailbox| mailbox.expunge(&uids)).map(Answer::Expunged))
+                    .await
             }
             Question::Search(uids, test) => {
                 self.with_open(move |shared| lookup::search(shared, uids, test).map(Answer::Found)).await

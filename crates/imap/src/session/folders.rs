@@ -147,7 +147,8 @@ impl Session {
             tell_name(&[], &folder.name, separator, out);
             out.line("");
         }
-        for above in subscribed().flat_map(|folder| parents(&folder.name, separator)) {
+        let deeper = subscribed().filter(|folder| !list.names(&folder.name, separator));
+        for above in deeper.flat_map(|folder| parents(&folder.name, separator)) {
             if list.names(above, separator) && told.insert(above) {
                 out.text().extend_from_slice(b"* LSUB ");
                 tell_name(&["\\Noselect"], above, separator, out);
