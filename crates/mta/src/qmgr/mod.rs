@@ -36,6 +36,8 @@ use settle::Policy;
 
 /// How often `incoming` is looked at although nobody said anything.
 const LOOK: Duration = Duration::from_secs(5);
+/// How soon it is looked at after a wake-up: in a flood some of them are lost.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// How long local may finish what it has when qmgr is told to end.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Parts of messages older than this that nobody writes any more are removed.
@@ -93,6 +95,7 @@ async fn serve(config: Config, spool: Spool, descriptors: usize) -> Result<(), S
     let run_delay = config.time("queue_run_delay").max(Duration::from_secs(1));
     let mut look_at_deferred = tokio::time::interval_at(Instant::now() + run_delay, run_delay);
     let mut datagram = vec![0; 64 * 1024];
+    let mut look_again = None;
     loop {
         qmgr.take_up();
         qmgr.give_out();
@@ -113,7 +116,15 @@ async fn serve(config: Config, spool: Spool, descriptors: usize) -> Result<(), S
             }
             received = ears.recv(&mut datagram) => if let Ok(length) = received {
                 control::read(&datagram[..length]).into_iter().for_each(|said| qmgr.said(said));
+                while let Ok(length) = ears.try_recv(&mut datagram) {
+                    control::read(&datagram[..length]).into_iter().for_each(|said| qmgr.said(said));
+                }
+                look_again.get_or_insert_with(|| Instant::now() + LOOK_AGAIN);
             },
+            () = tokio::time::sleep_until(look_again.unwrap_or_else(Instant::now)), if look_again.is_some() => {
+                look_again = None;
+                qmgr.scan(Queue::Incoming);
+            }
             _ = look.tick() => qmgr.scan(Queue::Incoming),
             _ = look_at_deferred.tick() => qmgr.scan(Queue::Deferred),
             () = tokio::time::sleep(due) => {}

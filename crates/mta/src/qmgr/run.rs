@@ -188,8 +188,11 @@ impl Qmgr {
                 self.deferred.push(Reverse((micros(SystemTime::now() + Duration::from_secs(60)), id)));
             }
             Report::Listed(Queue::Deferred, list) => {
-                let fresh = list.into_iter().filter(|(id, _)| !self.known.contains(id));
-                self.deferred = fresh.map(|(id, due)| Reverse((micros(due), id))).collect();
+                // What was deferred since the list was made is kept; what is gone since is found out when it is due.
+                let mut times: HashMap<QueueId, u64> = self.deferred.drain().map(|Reverse((due, id))| (id, due)).collect();
+                times.extend(list.into_iter().map(|(id, due)| (id, micros(due))));
+                times.retain(|id, _| !self.known.contains(id));
+                self.deferred = times.into_iter().map(|(id, due)| Reverse((due, id))).collect();
             }
             Report::Listed(queue, list) => list.into_iter().for_each(|(id, _)| self.is_ready(id, queue)),
             Report::Moved(id, Queue::Hold) => tracing::info!("{id}: placed on hold"),
