@@ -256,8 +256,8 @@ impl Spool {
         Ok(found)
     }
 
-    /// Removes parts of messages left in `incoming` by a crash: not locked by a writer, unchanged for `age`.
-    /// Returns how many.
+    /// Removes parts of messages left in `incoming` by a crash: not locked by a writer, unchanged for `age` (a minute or
+    /// more: a small message is not locked for the moment it takes). Returns how many.
     ///
     /// # Errors
     /// When the directory cannot be read.

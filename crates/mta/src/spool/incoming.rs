@@ -77,7 +77,16 @@ impl Incoming {
         self.checksum.update(octets);
         self.content += octets.len() as u64;
         self.buffer.extend_from_slice(octets);
-        if self.buffer.len() >= SMALL { self.flush() } else { Ok(()) }
+        if self.buffer.len() < SMALL {
+            return Ok(());
+        }
+        let begins = self.file.is_none();
+        self.flush()?;
+        if begins {
+            // Tells those who clean up that this file has a writer, which may take hours; lasts as long as the descriptor.
+            self.file()?.lock(Lock::Exclusive, Patience::None).ok();
+        }
+        Ok(())
     }
 
     /// Makes the message durable under its name: file sync, rename, shared sync of the directory. Only then it is ours.
@@ -111,10 +120,7 @@ impl Incoming {
         }
         self.failed = true;
         if self.file.is_none() {
-            let file = self.dir.create(&self.temporary(), self.mode)?;
-            // Tells those who clean up that this file has a writer; lasts as long as the descriptor.
-            file.lock(Lock::Exclusive, Patience::None).ok();
-            self.file = Some(file);
+            self.file = Some(self.dir.create(&self.temporary(), self.mode)?);
         }
         self.file()?.write_at(&self.buffer, self.written)?;
         self.written += self.buffer.len() as u64;
