@@ -34,7 +34,7 @@ pub(crate) fn print_warnings(config: &Config) {
 }
 
 fn findings(config: &Config) -> Vec<String> {
-    let checks: [fn(&Config) -> Vec<String>; 6] = [programs, files, keys, names, people, taken];
+    let checks: [fn(&Config) -> Vec<String>; 8] = [programs, files, aliases, accounts, keys, names, people, taken];
     checks.iter().flat_map(|check| check(config)).collect()
 }
 
@@ -65,6 +65,27 @@ fn files(config: &Config) -> Vec<String> {
     let mut found: Vec<String> = unreadable.collect();
     found.dedup();
     found
+}
+
+/// Lines of alias files that cannot be understood (a file that cannot be read was told by [`files`]).
+fn aliases(config: &Config) -> Vec<String> {
+    let files = config.list("alias_maps").into_iter().filter(|file| File::open(file).is_ok());
+    files.flat_map(|file| mta::local::aliases::check(Path::new(&file))).map(|problem| problem.to_string()).collect()
+}
+
+/// Lines of the accounts file that cannot be understood, or a missing PAM service.
+fn accounts(config: &Config) -> Vec<String> {
+    let pam = Path::new("/etc/pam.d/facteur");
+    match config.path("accounts_file") {
+        None if geteuid().is_root() && !pam.exists() => {
+            vec![format!("{} is missing: nobody can log in", pam.display())]
+        }
+        Some(file) if File::open(&file).is_ok() => {
+            let told = accounts::Accounts::file(&file).find("root").err();
+            told.map(|error| error.to_string()).into_iter().collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn keys(config: &Config) -> Vec<String> {

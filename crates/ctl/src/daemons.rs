@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use config::Config;
 use nix::sys::signal::Signal;
 
@@ -33,10 +33,12 @@ pub(crate) fn start(config: &Config) -> Result<()> {
     refuse_taken_ports(config)?;
     let null = || File::options().read(true).write(true).open("/dev/null");
     let mut started = launch(config, |command| {
-        command.stdin(null()?).stdout(null()?);
+        // What a daemon has to say is in the log; a pipe of ours that it kept would never end.
+        command.stdin(null()?).stdout(null()?).stderr(null()?);
         Ok(())
     })?;
-    wait_for_ports(config, &mut started)
+    let log = config.path("maillog_file").unwrap_or_else(|| "/var/log/mail.log".into());
+    wait_for_ports(config, &mut started).map_err(|error| anyhow!("{error}; {} says why", log.display()))
 }
 
 /// `facteur stop`: asks, waits, and in the end insists.

@@ -18,10 +18,10 @@ pub(crate) fn hand_over(dir: &Path, options: &TryOptions) -> Result<()> {
     let Some(nobody) = User::from_name("nobody")? else { bail!("there is no user nobody: run this as a plain user") };
     let (uid, gid) = (nobody.uid.as_raw(), nobody.gid.as_raw());
     let program = std::env::current_exe()?;
-    setup::make_home(dir)?;
     for path in [program.as_path(), dir] {
         reachable(path, uid, gid)?;
     }
+    setup::make_home(dir)?;
     give(dir, uid, gid).with_context(|| format!("{} cannot be given to nobody", dir.display()))?;
     let mut command = Command::new(&program);
     command.arg("try").arg("--dir").arg(dir).arg("--port-base").arg(options.port_base.to_string());
@@ -29,10 +29,13 @@ pub(crate) fn hand_over(dir: &Path, options: &TryOptions) -> Result<()> {
     Err(error).with_context(|| format!("{} cannot be run as nobody", program.display()))
 }
 
-/// Every directory above must let the user through.
+/// Every directory above must let the user through. What is not there yet will be made so that it does.
 fn reachable(path: &Path, uid: u32, gid: u32) -> Result<()> {
     for above in path.ancestors().skip(1) {
-        let meta = fs::metadata(above).with_context(|| format!("{} cannot be read", above.display()))?;
+        let meta = match fs::metadata(above) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            meta => meta.with_context(|| format!("{} cannot be read", above.display()))?,
+        };
         let through = match (meta.uid() == uid, meta.gid() == gid) {
             (true, _) => 0o100,
             (_, true) => 0o010,
