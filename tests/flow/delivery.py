@@ -201,6 +201,44 @@ def orders():
         gone(system, ident)
 
 
+def trouble():
+    """A home that is missing, a mailbox that cannot be written, one that is full, a command that hangs: what is said of each."""
+    with started(mailbox_size_limit=2000, luser_relay="eleve+$local", command_time_limit="1s") as system:
+        (system.home / "foo").rmdir()
+        delivered(system, system.send("foo@m3102.com"), "foo@m3102.com", "cannot write .*: No such file or directory", "deferred")
+        delivered(system, system.send("kevin@m3102.com", body="x" * 900 + "\r\n" + "y" * 990 + "\r\n" + "z" * 900), "kevin@m3102.com", "mailbox is full: .*", "bounced")
+        gone(system, system.send("toto@m3102.com"))
+        put(system, system.home / "toto/Maildir/new/x", "")
+        for folder in ("new", "tmp"):
+            (system.home / "toto/Maildir" / folder).chmod(0o500)
+        if system.as_user:
+            delivered(system, system.send("toto@m3102.com"), "toto@m3102.com", "cannot write .*: Permission denied", "deferred")
+        put(system, system.home / "titi/.forward", '"|sleep 1000"\n')
+        delivered(system, system.send("titi@m3102.com"), "titi@m3102.com", "Command time limit exceeded: .*", "bounced")
+        same(system.pids("sleep"), [])
+        put(system, system.etc / "aliases", "gone: nobody-here\n")
+        ident = system.send("gone@m3102.com")
+        system.wait_log(rf"{ident}: to=<eleve\+nobody-here@m3102\.com>, orig_to=<gone@m3102\.com>, .*status=sent")
+        ident = system.send("postmaster@m3102.com")
+        system.wait_log(rf"{ident}: to=<eleve\+root@m3102\.com>, orig_to=<postmaster@m3102\.com>, .*status=sent")
+
+
+def many():
+    """A list of thousands, delivered once to each, through a restart of qmgr in the middle."""
+    with started() as system:
+        (system.dir / "list").write_text("".join(f"kevin+{n}\n" for n in range(3000)) + "kevin+7\n")
+        put(system, system.etc / "aliases", f"list: :include:{system.dir}/list\n")
+        ident = system.send(["list@m3102.com", "toto@m3102.com"])
+        system.wait_mails("kevin", 500)
+        for pid in system.pids("qmgr"):
+            os.kill(pid, signal.SIGTERM)
+        gone(system, ident)
+        mails = system.mails("kevin")
+        to = [re.search(r"Delivered-To: kevin\+(\d+)@", mail)[1] for mail in mails]
+        same(len(set(to)), 3000)
+        same((len(to), len(system.mails("toto"))), (3000, 1))
+
+
 def sudden_deaths():
     """Each program killed in the middle of traffic: every message arrives, and none is lost."""
     with started() as system:
@@ -224,4 +262,4 @@ def sudden_deaths():
             print(f"     {len(sent)} messages, 15 deaths, {copies} delivered twice")
 
 
-run(maildir, mbox, aliases, forward, command, notices, orders, sudden_deaths)
+run(maildir, mbox, aliases, forward, command, notices, orders, trouble, many, sudden_deaths)
