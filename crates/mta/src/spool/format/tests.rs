@@ -1,4 +1,5 @@
 use super::*;
+use mail::{Address, Notify};
 use proptest::prelude::*;
 
 fn address() -> impl Strategy<Value = Address> {
