@@ -199,11 +199,10 @@ pub fn head(cursor: &mut Cursor<'_>) -> Parsed<Head> {
     }
     let mut name = keyword(cursor).unwrap_or_default();
     let mut ahead = cursor.clone();
-    if name == "UID" && ahead.space().is_ok() {
-        if let Ok(second) = keyword(&mut ahead) {
-            name = alloc::format!("UID {second}");
-            *cursor = ahead;
-        }
+    let second = if name == "UID" { ahead.space().and_then(|()| keyword(&mut ahead)).ok() } else { None };
+    if let Some(second) = second {
+        name = alloc::format!("UID {second}");
+        *cursor = ahead;
     }
     Ok(Head { tag, name })
 }

@@ -109,7 +109,7 @@ impl Login {
             State::Command => self.command_line(line, effects),
             State::Sasl { tag, mut server } => {
                 let step = server.respond(line.trim_ascii());
-                self.sasl(tag, server, step, effects);
+                self.sasl((tag, server), step, effects);
             }
             // The pump gives no line now.
             state @ (State::Literal | State::Answer { .. } | State::Tls | State::Closed) => self.state = state,
@@ -162,8 +162,11 @@ impl Login {
                 say(effects, &format!("{tag} OK ID completed."));
             }
             Command::StartTls => self.start_tls(&tag, effects),
-            Command::Login { user, password } => self.login(tag, user, password, effects),
-            Command::Authenticate { mechanism, initial } => self.authenticate(tag, &mechanism, initial, effects),
+            Command::Login { user, password } => self.login(tag, (user, password), effects),
+            Command::Authenticate { mechanism, .. } if mechanism != Mechanism::Plain.name() => {
+                say(effects, &format!("{tag} NO Unsupported authentication mechanism."));
+            }
+            Command::Authenticate { initial, .. } => self.authenticate(tag, initial, effects),
             // The table lets no other through.
             _ => self.wrong(&tag, effects),
         }
@@ -181,21 +184,20 @@ impl Login {
         self.state = State::Tls;
     }
 
-    fn login(&mut self, tag: String, user: Vec<u8>, password: Secret<Vec<u8>>, effects: &mut Effects) {
+    fn login(&mut self, tag: String, (user, password): (Vec<u8>, Secret<Vec<u8>>), effects: &mut Effects) {
         if !self.may_log_in() {
             say(effects, EXPOSED);
             return Self::not_in_clear(&tag, effects);
         }
         match String::from_utf8(user) {
-            Ok(user) if !user.is_empty() && !user.contains('\0') => self.ask(tag, user, password, effects),
+            Ok(user) if !user.is_empty() && !user.contains('\0') => {
+                self.ask(Attempt { user, password, method: "PLAIN", tag }, effects);
+            }
             _ => say(effects, &format!("{tag} {FAILED}")),
         }
     }
 
-    fn authenticate(&mut self, tag: String, mechanism: &str, initial: Option<Secret<Vec<u8>>>, effects: &mut Effects) {
-        if mechanism != Mechanism::Plain.name() {
-            return say(effects, &format!("{tag} NO Unsupported authentication mechanism."));
-        }
+    fn authenticate(&mut self, tag: String, initial: Option<Secret<Vec<u8>>>, effects: &mut Effects) {
         if !self.may_log_in() {
             if initial.is_some() {
                 say(effects, EXPOSED);
@@ -203,7 +205,7 @@ impl Login {
             return Self::not_in_clear(&tag, effects);
         }
         let (server, step) = Server::begin(Mechanism::Plain, initial.as_ref().map(|secret| secret.expose().as_slice()));
-        self.sasl(tag, server, step, effects);
+        self.sasl((tag, server), step, effects);
     }
 
     fn not_in_clear(tag: &str, effects: &mut Effects) {
@@ -211,7 +213,7 @@ impl Login {
         say(effects, &format!("{tag} {NOT_IN_CLEAR}"));
     }
 
-    fn sasl(&mut self, tag: String, server: Server, step: sasl::Step, effects: &mut Effects) {
+    fn sasl(&mut self, (tag, server): (String, Server), step: sasl::Step, effects: &mut Effects) {
         match step {
             sasl::Step::Challenge(text) => {
                 say(effects, &format!("+ {text}"));
@@ -219,7 +221,7 @@ impl Login {
             }
             sasl::Step::Check(credentials) => {
                 let password = Secret::new(credentials.password.expose().clone().into_bytes());
-                self.ask(tag, credentials.user, password, effects);
+                self.ask(Attempt { user: credentials.user, password, method: "PLAIN", tag }, effects);
             }
             sasl::Step::Refuse(Refusal::Cancelled) => {
                 say(effects, &format!("{tag} BAD Authentication aborted by client."));
@@ -232,9 +234,8 @@ impl Login {
         }
     }
 
-    fn ask(&mut self, tag: String, user: String, password: Secret<Vec<u8>>, effects: &mut Effects) {
-        let attempt = Attempt { user, password, method: "PLAIN", tag: tag.clone() };
-        self.state = State::Answer { tag };
+    fn ask(&mut self, attempt: Attempt, effects: &mut Effects) {
+        self.state = State::Answer { tag: attempt.tag.clone() };
         effects.push(Effect::Ask(LoginQuestion::Login(attempt)));
     }
 

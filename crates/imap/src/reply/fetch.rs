@@ -79,38 +79,34 @@ impl Wanted {
 
     /// `* seq FETCH (…)`
     #[must_use]
-    pub fn reply(&self, seq: Seq, message: &Known, data: &Data, read: &mut Read) -> Vec<Piece> {
+    pub fn reply(&self, (seq, message): (Seq, &Known), data: &Data, read: &mut Read) -> Vec<Piece> {
         let structure = self.needs_structure().then(|| Structure::of(&data.octets));
-        let mut pieces = Vec::new();
-        let mut text = Vec::new();
-        put!(text, "* {seq} FETCH (");
+        let mut reply = Reply { text: Vec::new(), pieces: Vec::new(), read };
+        put!(reply.text, "* {seq} FETCH (");
         for (at, item) in self.items.iter().enumerate() {
-            text.extend_from_slice(if at > 0 { b" " } else { b"" });
+            reply.text.extend_from_slice(if at > 0 { b" " } else { b"" });
             match item {
                 Item::Octets(asked) => {
-                    let octets = section::octets(&data.octets, structure.as_ref(), &asked.section);
-                    literal(&mut text, asked, octets, read, &mut pieces);
+                    reply.octets(asked, section::octets(&data.octets, structure.as_ref(), &asked.section));
                 }
-                Item::Body => with_structure(&mut text, "BODY ", data, structure.as_ref(), Form::Plain),
-                Item::BodyStructure => {
-                    with_structure(&mut text, "BODYSTRUCTURE ", data, structure.as_ref(), Form::Extended);
-                }
+                Item::Body => reply.structure(data, structure.as_ref(), Form::Plain),
+                Item::BodyStructure => reply.structure(data, structure.as_ref(), Form::Extended),
                 Item::Envelope => {
-                    text.extend_from_slice(b"ENVELOPE ");
-                    envelope(&mut text, &data.octets);
+                    reply.text.extend_from_slice(b"ENVELOPE ");
+                    envelope(&mut reply.text, &data.octets);
                 }
                 Item::Flags => {
-                    text.extend_from_slice(b"FLAGS ");
-                    write::flags(&mut text, &message.flags, message.recent);
+                    reply.text.extend_from_slice(b"FLAGS ");
+                    write::flags(&mut reply.text, &message.flags, message.recent);
                 }
-                Item::InternalDate => put!(text, "INTERNALDATE \"{}\"", data.date.imap()),
-                Item::Size => put!(text, "RFC822.SIZE {}", data.size),
-                Item::Uid => put!(text, "UID {}", message.uid),
+                Item::InternalDate => put!(reply.text, "INTERNALDATE \"{}\"", data.date.imap()),
+                Item::Size => put!(reply.text, "RFC822.SIZE {}", data.size),
+                Item::Uid => put!(reply.text, "UID {}", message.uid),
             }
         }
-        text.extend_from_slice(b")\r\n");
-        pieces.push(Piece::Text(text));
-        pieces
+        reply.text.extend_from_slice(b")\r\n");
+        reply.pieces.push(Piece::Text(reply.text));
+        reply.pieces
     }
 
     fn needs_structure(&self) -> bool {
@@ -134,31 +130,43 @@ fn need(item: &Item) -> Option<Need> {
     }
 }
 
-fn with_structure(text: &mut Vec<u8>, name: &str, data: &Data, structure: Option<&Structure>, form: Form) {
-    text.extend_from_slice(name.as_bytes());
-    match structure {
-        Some(structure) => body(text, &data.octets, structure, form),
-        None => text.extend_from_slice(b"NIL"),
-    }
+/// A reply under way.
+struct Reply<'a> {
+    text: Vec<u8>,
+    pieces: Vec<Piece>,
+    read: &'a mut Read,
 }
 
-/// The item's name and its octets as a literal, or NIL when there is no such part.
-fn literal(text: &mut Vec<u8>, asked: &Octets, octets: Option<Bytes>, read: &mut Read, pieces: &mut Vec<Piece>) {
-    match asked.label {
-        Label::Body => section::name(text, asked),
-        Label::Rfc822 => text.extend_from_slice(b"RFC822"),
-        Label::Rfc822Header => text.extend_from_slice(b"RFC822.HEADER"),
-        Label::Rfc822Text => text.extend_from_slice(b"RFC822.TEXT"),
+impl Reply<'_> {
+    fn structure(&mut self, data: &Data, structure: Option<&Structure>, form: Form) {
+        self.text.extend_from_slice(match form {
+            Form::Plain => b"BODY ".as_slice(),
+            Form::Extended => b"BODYSTRUCTURE ",
+        });
+        match structure {
+            Some(structure) => body(&mut self.text, &data.octets, structure, form),
+            None => self.text.extend_from_slice(b"NIL"),
+        }
     }
-    let Some(octets) = octets else {
-        text.extend_from_slice(b" NIL");
-        return;
-    };
-    let octets = section::cut(&octets, asked.partial);
-    read.count(&asked.section.text, octets.len());
-    put!(text, " {{{}}}\r\n", octets.len());
-    pieces.push(Piece::Text(core::mem::take(text)));
-    pieces.push(Piece::Octets(octets));
+
+    /// The item's name and its octets as a literal, or NIL when there is no such part.
+    fn octets(&mut self, asked: &Octets, octets: Option<Bytes>) {
+        match asked.label {
+            Label::Body => section::name(&mut self.text, asked),
+            Label::Rfc822 => self.text.extend_from_slice(b"RFC822"),
+            Label::Rfc822Header => self.text.extend_from_slice(b"RFC822.HEADER"),
+            Label::Rfc822Text => self.text.extend_from_slice(b"RFC822.TEXT"),
+        }
+        let Some(octets) = octets else {
+            self.text.extend_from_slice(b" NIL");
+            return;
+        };
+        let octets = section::cut(&octets, asked.partial);
+        self.read.count(&asked.section.text, octets.len());
+        put!(self.text, " {{{}}}\r\n", octets.len());
+        self.pieces.push(Piece::Text(core::mem::take(&mut self.text)));
+        self.pieces.push(Piece::Octets(octets));
+    }
 }
 
 impl Read {

@@ -28,6 +28,8 @@ pub(super) struct Fetching {
     left: Vec<Uid>,
     /// Some were gone when their turn came.
     missing: bool,
+    /// Of the present batch: those that got `\Seen` just now.
+    changed: Vec<Uid>,
     step: Step,
 }
 
@@ -40,10 +42,10 @@ enum Step {
 }
 
 impl Session {
-    pub(super) fn fetch(&mut self, tag: String, set: Chosen<'_>, mut items: Vec<Item>, out: &mut Out<'_>) -> Next {
+    pub(super) fn fetch(&mut self, tag: String, (set, mut items): (Chosen<'_>, Vec<Item>), out: &mut Out<'_>) -> Next {
         let mut left = match self.chosen(set, "FETCH", &tag) {
             Ok(uids) => uids,
-            Err(next) => return next,
+            Err(next) => return *next,
         };
         if set.0 == Numbers::Uids {
             items.push(Item::Uid);
@@ -56,7 +58,7 @@ impl Session {
         }
         left.reverse();
         let (need, step) = (need.unwrap_or(Need::Date), Step::Reading(Vec::new()));
-        Fetching { tag, numbers: set.0, wanted, need, left, missing: false, step }.next_batch()
+        Fetching { tag, numbers: set.0, wanted, need, left, missing: false, changed: Vec::new(), step }.next_batch()
     }
 
     pub(super) fn fetched(&mut self, mut fetching: Fetching, answer: Answer, out: &mut Out<'_>) -> Next {
@@ -76,11 +78,8 @@ impl Session {
             (Step::Marking(read), answer) => {
                 // A mailbox that cannot be written is still read.
                 if let (Answer::Stored(stored), Some(view)) = (answer, &mut self.view) {
-                    let changed: Vec<Uid> = stored
-                        .into_iter()
-                        .filter_map(|(uid, flags)| view.set_flags(uid, flags).then_some(uid))
-                        .collect();
-                    return self.tell_marked(fetching, &read, &changed, out);
+                    let changed = |(uid, flags): (Uid, Flags)| view.set_flags(uid, flags).then_some(uid);
+                    fetching.changed = stored.into_iter().filter_map(changed).collect();
                 }
                 self.tell_batch(fetching, &read, out)
             }
@@ -96,17 +95,14 @@ impl Session {
         read.iter().map(|(uid, _)| *uid).filter(unseen).collect()
     }
 
-    fn tell_batch(&mut self, fetching: Fetching, read: &[(Uid, Data)], out: &mut Out<'_>) -> Next {
-        self.tell_marked(fetching, read, &[], out)
-    }
-
     /// Tells a batch; for messages whose flags changed by being read, the flags too.
-    fn tell_marked(&mut self, fetching: Fetching, read: &[(Uid, Data)], changed: &[Uid], out: &mut Out<'_>) -> Next {
+    fn tell_batch(&mut self, mut fetching: Fetching, read: &[(Uid, Data)], out: &mut Out<'_>) -> Next {
+        let changed = core::mem::take(&mut fetching.changed);
         let with_flags = fetching.wanted.and_flags();
         for (uid, data) in read {
-            let Some((seq, message)) = self.view.as_ref().and_then(|view| view.find(*uid)) else { continue };
+            let Some(found) = self.view.as_ref().and_then(|view| view.find(*uid)) else { continue };
             let wanted = if changed.contains(uid) { &with_flags } else { &fetching.wanted };
-            for piece in wanted.reply(seq, message, data, &mut self.counts.read) {
+            for piece in wanted.reply(found, data, &mut self.counts.read) {
                 out.piece(piece);
             }
         }
@@ -117,8 +113,8 @@ impl Session {
     fn tell_known(&mut self, uids: &[Uid], wanted: &Wanted, out: &mut Out<'_>) {
         let nothing = Data { date: Moment::utc(0), size: 0, octets: Bytes::new() };
         for uid in uids {
-            let Some((seq, message)) = self.view.as_ref().and_then(|view| view.find(*uid)) else { continue };
-            for piece in wanted.reply(seq, message, &nothing, &mut self.counts.read) {
+            let Some(found) = self.view.as_ref().and_then(|view| view.find(*uid)) else { continue };
+            for piece in wanted.reply(found, &nothing, &mut self.counts.read) {
                 out.piece(piece);
             }
         }

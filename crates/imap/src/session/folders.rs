@@ -27,6 +27,13 @@ pub(super) struct Listing {
     left: Vec<String>,
 }
 
+/// A DELETE under way.
+#[derive(Debug)]
+pub(super) struct Deleting {
+    tag: String,
+    mailbox: Mailbox,
+}
+
 /// A STATUS under way.
 #[derive(Debug)]
 pub(super) struct StatusJob {
@@ -50,13 +57,14 @@ impl Session {
         if mailbox.is_inbox() {
             return Next::no(tag, "[CANNOT] INBOX can't be deleted.");
         }
-        Next::Ask(Question::Delete(self.plain(&mailbox)), Job::Delete { tag, mailbox })
+        Next::Ask(Question::Delete(self.plain(&mailbox)), Job::Delete(Deleting { tag, mailbox }))
     }
 
     /// Deleting the open mailbox closes it.
-    pub(super) fn deleted(&mut self, tag: String, mailbox: &Mailbox, answer: &Answer, out: &mut Out<'_>) -> Next {
+    pub(super) fn deleted(&mut self, deleting: Deleting, answer: &Answer, out: &mut Out<'_>) -> Next {
+        let Deleting { tag, mailbox } = deleting;
         if *answer != Answer::Done {
-            return refused_by_name(tag, answer, mailbox);
+            return refused_by_name(tag, answer, &mailbox);
         }
         if self.view.as_ref().is_some_and(|view| view.name == mailbox.name) {
             self.view = None;

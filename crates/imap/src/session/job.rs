@@ -5,7 +5,7 @@ use alloc::string::String;
 
 use super::append::{Appending, Begun};
 use super::fetch::Fetching;
-use super::folders::{Listing, StatusJob, counted};
+use super::folders::{Deleting, Listing, StatusJob, counted};
 use super::messages::{Copying, Expunging, Storing};
 use super::out::Out;
 use super::search::Searching;
@@ -39,11 +39,7 @@ pub(super) enum Job {
         text: &'static str,
     },
     /// Changes by others, before the command is complete.
-    Complete {
-        tag: String,
-        text: String,
-        expunges: Expunges,
-    },
+    Complete(Completing),
     Copy(Copying),
     /// A command with nothing to tell: its completion, and the mailbox it is about.
     Done {
@@ -52,10 +48,7 @@ pub(super) enum Job {
         mailbox: Mailbox,
     },
     /// A mailbox is deleted; perhaps the open one.
-    Delete {
-        tag: String,
-        mailbox: Mailbox,
-    },
+    Delete(Deleting),
     Expunge(Expunging),
     Fetch(Fetching),
     /// Changes by others while idling.
@@ -67,6 +60,14 @@ pub(super) enum Job {
     Select(Selecting),
     Status(StatusJob),
     Store(Storing),
+}
+
+/// A command that is done but for the changes by others.
+#[derive(Debug)]
+pub(super) struct Completing {
+    pub(super) tag: String,
+    pub(super) text: String,
+    pub(super) expunges: Expunges,
 }
 
 impl Session {
@@ -82,11 +83,11 @@ impl Session {
                 Next::Complete { tag, text, expunges: Expunges::Held, look: crate::question::Look::Memory }
             }
             Job::Closed { tag, text } => Next::ok(tag, text),
-            Job::Complete { tag, text, expunges } => self.complete(&tag, &text, expunges, answer, out),
+            Job::Complete(completing) => self.complete(&completing, answer, out),
             Job::Copy(copying) => self.copied(copying, answer, out),
             Job::Done { tag, text, .. } if answer == Answer::Done => Next::ok(tag, text),
             Job::Done { tag, mailbox, .. } => not_done(tag, &answer, &mailbox),
-            Job::Delete { tag, mailbox } => self.deleted(tag, &mailbox, &answer, out),
+            Job::Delete(deleting) => self.deleted(deleting, &answer, out),
             Job::Expunge(expunging) => self.expunged(expunging, answer, out),
             Job::Fetch(fetching) => self.fetched(fetching, answer, out),
             Job::Idle { tag } => self.idle_news(tag, answer, out),
@@ -98,11 +99,11 @@ impl Session {
         }
     }
 
-    fn complete(&mut self, tag: &str, text: &str, expunges: Expunges, answer: Answer, out: &mut Out<'_>) -> Next {
-        if let Some(next) = self.news(answer, expunges, out) {
+    fn complete(&mut self, completing: &Completing, answer: Answer, out: &mut Out<'_>) -> Next {
+        if let Some(next) = self.news(answer, completing.expunges, out) {
             return next;
         }
-        out.line(&format!("{tag} {text}"));
+        out.line(&format!("{} {}", completing.tag, completing.text));
         Next::Ready
     }
 

@@ -1,5 +1,6 @@
 //! STORE, COPY, MOVE, EXPUNGE (RFC 9051 §6.4.3, §6.4.6–6.4.9).
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -51,22 +52,22 @@ pub(super) type Chosen<'a> = (Numbers, &'a Set);
 
 impl Session {
     /// The uids of a command's set, or its error.
-    pub(super) fn chosen(&self, chosen: Chosen<'_>, name: &str, tag: &str) -> Result<Vec<Uid>, Next> {
+    pub(super) fn chosen(&self, chosen: Chosen<'_>, name: &str, tag: &str) -> Result<Vec<Uid>, Box<Next>> {
         let Some(view) = &self.view else { return Ok(Vec::new()) };
         let name = if chosen.0 == Numbers::Uids { format!("UID {name}") } else { name.into() };
-        view.resolve(chosen.0, chosen.1).map_err(|error| Next::wrong(tag.into(), &name, &error))
+        view.resolve(chosen.0, chosen.1).map_err(|error| Box::new(Next::wrong(tag.into(), &name, &error)))
     }
 
-    fn writable(&self, tag: &str) -> Result<(), Next> {
+    fn writable(&self, tag: &str) -> Result<(), Box<Next>> {
         let ok = self.view.as_ref().is_some_and(|view| view.writable);
-        if ok { Ok(()) } else { Err(Next::no(tag.into(), "Mailbox is read-only.")) }
+        if ok { Ok(()) } else { Err(Box::new(Next::no(tag.into(), "Mailbox is read-only."))) }
     }
 
     pub(super) fn store(&mut self, tag: String, set: Chosen<'_>, store: Store) -> Next {
         let uids = match self.chosen(set, "STORE", &tag).and_then(|uids| self.writable(&tag).map(|()| uids)) {
             Ok(uids) if uids.is_empty() => return Next::ok(tag, "Store completed."),
             Ok(uids) => uids,
-            Err(next) => return next,
+            Err(next) => return *next,
         };
         let deletes = store.change != Change::Remove && store.flags.has(Flag::Deleted);
         let storing = Storing { tag, numbers: set.0, asked: uids.len(), echo: store.echo, deletes };
@@ -103,7 +104,7 @@ impl Session {
                 let question = Question::Copy(uids, to.name.clone());
                 Next::Ask(question, Job::Copy(Copying { tag, to, moves: false }))
             }
-            Err(next) => next,
+            Err(next) => *next,
         }
     }
 
@@ -114,7 +115,7 @@ impl Session {
                 let question = Question::Move(uids, to.name.clone());
                 Next::Ask(question, Job::Copy(Copying { tag, to, moves: true }))
             }
-            Err(next) => next,
+            Err(next) => *next,
         }
     }
 
@@ -144,13 +145,13 @@ impl Session {
 
     pub(super) fn expunge(&mut self, tag: String, set: Option<Set>) -> Next {
         if let Err(next) = self.writable(&tag) {
-            return next;
+            return *next;
         }
         let mut uids = self.deleted_uids();
         if let Some(set) = set {
             match self.chosen((Numbers::Uids, &set), "EXPUNGE", &tag) {
                 Ok(chosen) => uids.retain(|uid| chosen.binary_search(uid).is_ok()),
-                Err(next) => return next,
+                Err(next) => return *next,
             }
         }
         if uids.is_empty() {

@@ -31,7 +31,7 @@ use crate::reply::fetch::Read;
 use crate::reply::text;
 
 use append::Appending;
-use job::Job;
+use job::{Completing, Job};
 use out::Out;
 use view::{Expunges, View};
 
@@ -334,8 +334,8 @@ impl Session {
             }
             Command::Append(_) => Next::wrong(tag, "APPEND", &Syntax::Arguments),
             Command::List(list) => self.list(tag, list, out),
-            Command::Search(numbers, program) => self.search(tag, numbers, program, out),
-            Command::Fetch(numbers, set, items) => self.fetch(tag, (numbers, &set), items, out),
+            Command::Search(numbers, program) => self.search(tag, (numbers, program), out),
+            Command::Fetch(numbers, set, items) => self.fetch(tag, ((numbers, &set), items), out),
             mailbox => self.run_mailbox(tag, mailbox),
         }
     }
@@ -413,7 +413,7 @@ impl Session {
             }
             Next::Complete { tag, text, expunges, look } => {
                 if self.view.is_some() {
-                    self.state = State::Answer(Job::Complete { tag, text, expunges });
+                    self.state = State::Answer(Job::Complete(Completing { tag, text, expunges }));
                     return Some(Question::Sync(look));
                 }
                 out.line(&format!("{tag} {text}"));

@@ -28,7 +28,7 @@ pub(super) struct Searching {
 }
 
 impl Session {
-    pub(super) fn search(&mut self, tag: String, numbers: Numbers, program: Program, out: &mut Out<'_>) -> Next {
+    pub(super) fn search(&mut self, tag: String, (numbers, program): (Numbers, Program), out: &mut Out<'_>) -> Next {
         if program.foreign_charset.is_some() {
             return Next::no(tag, "[BADCHARSET (US-ASCII UTF-8)] Unknown charset.");
         }
