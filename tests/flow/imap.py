@@ -224,6 +224,16 @@ def two_sessions_and_idle(system):
     assert len(workers) == 1, workers
 
 
+@test(imap_idle_notify_interval="1s")
+def idle_is_kept_alive(system):
+    system.maildir("kevin")
+    t = typed(system)
+    t.say("i idle")
+    assert [t.hear(), t.hear(), t.hear()] == ["+ idling", "* OK Still here", "* OK Still here"]
+    t.say("done")
+    assert t.hear() == "i OK Idle completed."
+
+
 @test()
 def literals_and_pipelining(system):
     system.maildir("kevin")

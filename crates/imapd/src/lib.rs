@@ -17,12 +17,11 @@ mod watch;
 mod world;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
-use readers::Service;
+use readers::{Service, Silence};
 
 /// Names and numbers. The pump's patience is the pause after which an idling client hears `Still here`; a client that
-/// does not idle may be silent for [`session::PATIENCE`] such pauses.
+/// does not idle may be silent for half an hour of such pauses.
 pub const SERVICE: Service = Service {
     protocol: "imap",
     keeper: "imapd",
@@ -31,7 +30,7 @@ pub const SERVICE: Service = Service {
     port: 143,
     tls_port: 993,
     line_limit: 64 * 1024,
-    silence: Duration::from_secs(120),
+    silence: Silence::Parameter(session::PAUSE),
 };
 
 /// `imapd`

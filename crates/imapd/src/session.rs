@@ -1,6 +1,7 @@
 //! IMAP after login, in the words of the worker.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use accounts::Account;
 use config::Config;
@@ -13,19 +14,25 @@ use crate::mailboxes::Mailboxes;
 use crate::watch::Watch;
 use crate::world::ImapWorld;
 
-/// How many silences of [`crate::SERVICE`] make half an hour (RFC 9051 §5.4).
-pub(crate) const PATIENCE: u32 = 15;
+/// The parameter that says how often an idling client is told that we are still here.
+pub(crate) const PAUSE: &str = "imap_idle_notify_interval";
+/// How long a client that does not idle may be silent (RFC 9051 §5.4).
+const INACTIVITY: Duration = Duration::from_secs(30 * 60);
 /// The largest message APPEND takes.
 const APPEND_LIMIT: u64 = 256 * 1024 * 1024;
 
 pub(crate) struct Imap {
     mailboxes: Arc<Mailboxes>,
+    /// Pauses that make the time of inactivity.
+    patience: u32,
 }
 
 impl Imap {
     pub(crate) fn new(config: &Config, account: &Account) -> Self {
         let (location, options) = (location(config, account), options(config));
-        Self { mailboxes: Arc::new(Mailboxes::new(location, options, Watch::start())) }
+        let pauses = INACTIVITY.as_secs().div_ceil(config.time(PAUSE).as_secs().max(1));
+        let patience = u32::try_from(pauses).unwrap_or(u32::MAX);
+        Self { mailboxes: Arc::new(Mailboxes::new(location, options, Watch::start())), patience }
     }
 }
 
@@ -37,7 +44,7 @@ impl Mail for Imap {
         let settings = Settings {
             tag: String::from_utf8_lossy(&session.tag).into_owned(),
             separator: self.mailboxes.separator(),
-            patience: PATIENCE,
+            patience: self.patience,
             append_limit: APPEND_LIMIT,
         };
         (imap::Session::new(settings), ImapWorld::new(self.mailboxes.clone()))

@@ -11,7 +11,7 @@ mod login;
 
 use std::process::ExitCode;
 
-use readers::Service;
+use readers::{Service, Silence};
 
 /// Names and numbers.
 pub const SERVICE: Service = Service {
@@ -22,7 +22,7 @@ pub const SERVICE: Service = Service {
     port: 110,
     tls_port: 995,
     line_limit: pop3::LINE_LIMIT,
-    silence: pop3::SILENCE,
+    silence: Silence::Fixed(pop3::SILENCE),
 };
 
 /// `popd`

@@ -34,8 +34,26 @@ pub struct Service {
     pub tls_port: u16,
     /// The longest command line after login.
     pub line_limit: usize,
-    /// How long a client may be silent after login.
-    pub silence: Duration,
+    /// How long a client may be silent after login before the machine is told.
+    pub silence: Silence,
+}
+
+/// Where a length of time is laid down.
+#[derive(Clone, Copy, Debug)]
+pub enum Silence {
+    /// Here.
+    Fixed(Duration),
+    /// In the configuration, under this name.
+    Parameter(&'static str),
+}
+
+impl Silence {
+    fn length(self, config: &Config) -> Duration {
+        match self {
+            Self::Fixed(length) => length,
+            Self::Parameter(name) => config.time(name).max(Duration::from_secs(1)),
+        }
+    }
 }
 
 /// Runs a program's body; what goes wrong is one line on standard error and in the log.

@@ -44,7 +44,7 @@ fn start<M: Mail>(
     let account = found.ok_or_else(|| format!("no user {user}"))?;
     become_owner(&config, &account)?;
     let mail = make(&config, &account);
-    let settings = Settings::new(service.protocol, service.line_limit, service.silence);
+    let settings = Settings::new(service.protocol, service.line_limit, service.silence.length(&config));
     // One thread for the sessions, since taking the mail group for a moment concerns the whole process; disk work has
     // its own threads.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
