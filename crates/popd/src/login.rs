@@ -8,12 +8,11 @@ use pop3::question::{self, LoggedIn};
 
 pub(crate) struct Pop3 {
     greeting: String,
-    tls_available: bool,
 }
 
 impl Pop3 {
     pub(crate) fn new(config: &Config) -> Self {
-        Self { greeting: config.text("login_greeting").to_owned(), tls_available: config.text("ssl") != "no" }
+        Self { greeting: config.text("login_greeting").to_owned() }
     }
 }
 
@@ -24,7 +23,7 @@ impl Protocol for Pop3 {
         pop3::Login::new(Settings {
             greeting: self.greeting.clone(),
             cleartext_allowed: connection.cleartext != Cleartext::Refused,
-            tls_available: self.tls_available,
+            tls_available: connection.tls_available,
         })
     }
 

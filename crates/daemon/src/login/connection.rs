@@ -18,6 +18,8 @@ pub struct Connection {
     pub session: String,
     /// Whether a password may come without TLS.
     pub cleartext: Cleartext,
+    /// Whether there is a certificate to start TLS with.
+    pub tls_available: bool,
 }
 
 /// Whether a password may be sent in clear.
@@ -44,7 +46,7 @@ pub(crate) struct Trail {
 impl Connection {
     pub(crate) fn new(peer: SocketAddr, local: SocketAddr, cleartext: Cleartext) -> Self {
         let (peer, local) = (canonical(peer), canonical(local));
-        Self { session: session_id(peer), peer, local, cleartext }
+        Self { session: session_id(peer), peer, local, cleartext, tls_available: false }
     }
 
     /// `Login: user=<kevin>, method=PLAIN, …, mpid=488, secured, session=<…>`

@@ -28,6 +28,9 @@ mod passwords;
 mod places;
 mod proxy;
 mod visit;
+
+#[cfg(test)]
+mod tests;
 mod workers;
 
 pub use message::{Outcome, Session};

@@ -35,7 +35,8 @@ impl<P: Protocol> Visit<P> {
         let _ = stream.set_nodelay(true);
         let Ok(local) = stream.local_addr() else { return };
         let cleartext = (self.front.settings.cleartext)(self.peer.ip().to_canonical(), local.ip().to_canonical());
-        let connection = Connection::new(self.peer, local, cleartext);
+        let tls_available = self.front.tls().is_some();
+        let connection = Connection { tls_available, ..Connection::new(self.peer, local, cleartext) };
         let trail = Trail::from(security);
         match self.secured(Stream::Clear(stream), security).await {
             Ok(stream) => self.log_in(stream, connection, trail).await,
