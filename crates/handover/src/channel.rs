@@ -129,7 +129,8 @@ mod tests {
     fn a_packet_brings_its_descriptor() {
         let (here, there) = pair().expect("a pair");
         let path = std::env::temp_dir().join(format!("handover-{}", std::process::id()));
-        let mut file = std::fs::File::options().create(true).truncate(true).read(true).write(true).open(&path).expect("a file");
+        let mut file =
+            std::fs::File::options().create(true).truncate(true).read(true).write(true).open(&path).expect("a file");
         file.write_all(b"hello").expect("written");
         send(&here, b"one", &[file.as_fd()]).expect("sent");
         send(&here, b"two", &[]).expect("sent");

@@ -158,9 +158,8 @@ mod tests {
     use super::*;
 
     fn address() -> impl Strategy<Value = Address> {
-        ("[ -~é]{1,40}", "[a-z]{1,9}").prop_map(|(local, domain)| {
-            Address::new(&local, mail::Domain::parse(&domain).ok()).expect("printable")
-        })
+        ("[ -~é]{1,40}", "[a-z]{1,9}")
+            .prop_map(|(local, domain)| Address::new(&local, mail::Domain::parse(&domain).ok()).expect("printable"))
     }
 
     proptest! {

@@ -73,10 +73,8 @@ fn divided(text: &str) -> Result<Vec<Item>, String> {
                 item.raw.extend(['\\', next]);
                 item.plain.push(next);
             }
-            ',' if !inside => items.push(std::mem::replace(
-                &mut item,
-                Item { raw: String::new(), plain: String::new(), quoted: false },
-            )),
+            ',' if !inside => items
+                .push(std::mem::replace(&mut item, Item { raw: String::new(), plain: String::new(), quoted: false })),
             c => {
                 item.raw.push(c);
                 item.plain.push(c);
@@ -95,11 +93,19 @@ fn parse_item(item: &Item) -> Result<Target, String> {
     let plain = item.plain.trim();
     if let Some(command) = plain.strip_prefix('|') {
         let command = command.trim();
-        return if command.is_empty() { Err("a command is missing after |".into()) } else { Ok(Target::Command(command.into())) };
+        return if command.is_empty() {
+            Err("a command is missing after |".into())
+        } else {
+            Ok(Target::Command(command.into()))
+        };
     }
     if let Some(path) = plain.strip_prefix(":include:") {
         let path = path.trim();
-        return if path.starts_with('/') { Ok(Target::Include(path.into())) } else { Err(format!("the path \"{path}\" must begin with /")) };
+        return if path.starts_with('/') {
+            Ok(Target::Include(path.into()))
+        } else {
+            Err(format!("the path \"{path}\" must begin with /"))
+        };
     }
     if plain.starts_with('/') && !plain.contains('@') {
         return Ok(Target::File(plain.into()));

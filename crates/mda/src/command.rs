@@ -24,7 +24,10 @@ const OUTPUT: usize = 1000;
 const HARMLESS: &str = "1234567890!@%-_=+:,./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 /// Signs that only a shell understands.
 const SHELL_SIGNS: &str = "~`'\"!#$&*()[]{}|\\:;<>?^\n=%";
-const SHELL_WORDS: &[&str] = &["exec", "exit", "cd", "set", "export", "if", "while", "for", "case", "test", "true", "false", "read", "eval", "umask", "."];
+const SHELL_WORDS: &[&str] = &[
+    "exec", "exit", "cd", "set", "export", "if", "while", "for", "case", "test", "true", "false", "read", "eval",
+    "umask", ".",
+];
 
 /// Runs `command` with the message.
 pub fn run(settings: &Settings, message: &Message, command: &str) -> Outcome {
@@ -34,7 +37,10 @@ pub fn run(settings: &Settings, message: &Message, command: &str) -> Outcome {
     };
     match finished(&mut child, output, message, settings.command_time) {
         Ok((Some(status), output)) => verdict(command, status, &output),
-        Ok((None, output)) => bounced(EnhancedStatus::new(5, 3, 0), format!("Command time limit exceeded: \"{command}\"{}", said(&output))),
+        Ok((None, output)) => bounced(
+            EnhancedStatus::new(5, 3, 0),
+            format!("Command time limit exceeded: \"{command}\"{}", said(&output)),
+        ),
         Err(error) => {
             stop(&mut child);
             deferred(format!("cannot run command \"{command}\": {}", plain(&error)))
@@ -98,7 +104,10 @@ fn environment(settings: &Settings, message: &Message) -> Vec<(&'static str, Str
 
 /// Feeds the message in, takes the output, and waits for the end. `None`: it took too long and was killed.
 fn finished(
-    child: &mut Child, stdout: io::PipeReader, message: &Message, limit: Duration,
+    child: &mut Child,
+    stdout: io::PipeReader,
+    message: &Message,
+    limit: Duration,
 ) -> io::Result<(Option<ExitStatus>, Vec<u8>)> {
     let deadline = Instant::now() + limit;
     let stdin = child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
@@ -227,16 +236,19 @@ fn verdict(command: &str, status: ExitStatus, output: &[u8]) -> Outcome {
     let printed = said(output);
     match (status.code(), status.signal()) {
         (Some(0), _) => Outcome::Sent(EnhancedStatus::OK, format!("delivered to command: {command}")),
-        (Some(code @ (126 | 127)), _) => {
-            deferred(format!("Command died with status {code}: \"{command}\": is it there, and may it be run?{printed}"))
-        }
+        (Some(code @ (126 | 127)), _) => deferred(format!(
+            "Command died with status {code}: \"{command}\": is it there, and may it be run?{printed}"
+        )),
         (Some(code), _) => match SYSEXITS.iter().find(|row| row.0 == code) {
             Some((_, (class, subject, detail), words)) => {
                 let dsn = EnhancedStatus::new(*class, *subject, *detail);
                 let text = format!("{words}{printed}");
                 if dsn.is_temporary() { Outcome::Deferred(dsn, text) } else { bounced(dsn, text) }
             }
-            None => bounced(EnhancedStatus::new(5, 3, 0), format!("Command died with status {code}: \"{command}\"{printed}")),
+            None => bounced(
+                EnhancedStatus::new(5, 3, 0),
+                format!("Command died with status {code}: \"{command}\"{printed}"),
+            ),
         },
         (None, signal) => {
             let signal = signal.unwrap_or_default();
@@ -248,7 +260,8 @@ fn verdict(command: &str, status: ExitStatus, output: &[u8]) -> Outcome {
 /// The command's output as one line.
 fn said(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);
-    let text: Vec<&str> = text.split(|c: char| c.is_control() || c.is_whitespace()).filter(|word| !word.is_empty()).collect();
+    let text: Vec<&str> =
+        text.split(|c: char| c.is_control() || c.is_whitespace()).filter(|word| !word.is_empty()).collect();
     if text.is_empty() { String::new() } else { format!(". Command output: {}", text.join(" ")) }
 }
 

@@ -62,7 +62,11 @@ fn allowed(target: &Target, place: &str, settings: &Settings) -> Result<(), Stri
         Target::File(_) => (&settings.allow_files, "files"),
         Target::Address(_) | Target::Include(_) | Target::Mailbox(_) => return Ok(()),
     };
-    if list.iter().any(|word| word == place) { Ok(()) } else { Err(format!("mail to {name} is not allowed in {place} files")) }
+    if list.iter().any(|word| word == place) {
+        Ok(())
+    } else {
+        Err(format!("mail to {name} is not allowed in {place} files"))
+    }
 }
 
 fn read_checked(path: &Path, settings: &Settings) -> Result<Option<String>, String> {
@@ -70,7 +74,9 @@ fn read_checked(path: &Path, settings: &Settings) -> Result<Option<String>, Stri
     let opened = File::options().read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY).open(path);
     let file = match opened {
         Ok(file) => file,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
         Err(error) => return Err(trouble(error)),
     };
     let meta = file.metadata().map_err(trouble)?;

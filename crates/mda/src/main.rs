@@ -41,9 +41,8 @@ fn main() -> ExitCode {
 
 fn prepare() -> anyhow::Result<Settings> {
     let (directory, owner) = arguments(std::env::args().skip(1))?;
-    let config = Config::load(&directory).map_err(|problems| {
-        anyhow!(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
-    })?;
+    let config = Config::load(&directory)
+        .map_err(|problems| anyhow!(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let mail_group = if privileges::is_root() { Some(become_owner(&config, &owner)?) } else { None };
     Ok(Settings::new(&config, owner, mail_group))
@@ -60,7 +59,13 @@ fn become_owner(config: &Config, owner: &Owner) -> anyhow::Result<u32> {
 fn arguments(mut words: impl Iterator<Item = String>) -> anyhow::Result<(PathBuf, Owner)> {
     let mut directory = PathBuf::from("/etc/facteur");
     let mut owner = Owner {
-        name: String::new(), identity: String::new(), uid: 0, gid: 0, home: PathBuf::from("/"), shell: PathBuf::from("/bin/sh"), wishes: Wishes::Obeyed,
+        name: String::new(),
+        identity: String::new(),
+        uid: 0,
+        gid: 0,
+        home: PathBuf::from("/"),
+        shell: PathBuf::from("/bin/sh"),
+        wishes: Wishes::Obeyed,
     };
     while let Some(word) = words.next() {
         if word == "--mailbox-only" {

@@ -58,8 +58,11 @@ impl Message {
     pub fn prefix(&self) -> Vec<u8> {
         let mut prefix = format!(
             "Return-Path: <{}>\nX-Original-To: {}\nDelivered-To: {}\n",
-            self.sender(), shown(&self.task.original), shown(&self.task.recipient),
-        ).into_bytes();
+            self.sender(),
+            shown(&self.task.original),
+            shown(&self.task.recipient),
+        )
+        .into_bytes();
         if self.file.is_none() {
             prefix.extend_from_slice(&self.head);
         }

@@ -111,7 +111,9 @@ fn is_owner(settings: &Settings, message: &Message, address: &Address) -> bool {
 fn listed(settings: &Settings, message: &Message, item: &str, targets: &[Target]) -> Step {
     for target in targets {
         match target {
-            Target::Command(command) if item.strip_prefix('|') == Some(command) => return Step::Command(command.clone()),
+            Target::Command(command) if item.strip_prefix('|') == Some(command) => {
+                return Step::Command(command.clone());
+            }
             Target::File(file) if item == file => return Step::File(file.clone()),
             Target::Address(_) | Target::Command(_) | Target::File(_) | Target::Include(_) | Target::Mailbox(_) => {}
         }

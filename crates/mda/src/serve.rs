@@ -133,7 +133,9 @@ impl Shared {
         for (root, messages) in into {
             let list: Vec<&Message> = messages.iter().collect();
             let outcomes = maildirs.deliver(&self.settings, &root, &list);
-            replies.extend(messages.iter().zip(outcomes).map(|(message, outcome)| Reply { number: message.task.number, outcome }));
+            replies.extend(
+                messages.iter().zip(outcomes).map(|(message, outcome)| Reply { number: message.task.number, outcome }),
+            );
         }
         self.reply(replies);
         for (message, step) in later {

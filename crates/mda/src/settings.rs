@@ -71,14 +71,17 @@ impl Settings {
         let no_start = Arc::new(RwLock::new(()));
         let delivery = match owner.wishes {
             Wishes::Obeyed => config::mailbox::delivery(config, &owner.name, &owner.home),
-            Wishes::Ignored => {
-                Delivery::Mbox(PathBuf::from(config.text("mail_spool_directory")).join(&owner.name))
-            }
+            Wishes::Ignored => Delivery::Mbox(PathBuf::from(config.text("mail_spool_directory")).join(&owner.name)),
         };
         let commands = usize::try_from(config.number("local_destination_concurrency_limit")).unwrap_or(2);
         Self {
             delivery,
-            forward_path: config.text("forward_path").split([',', ' ']).filter(|p| !p.is_empty()).map(str::to_owned).collect(),
+            forward_path: config
+                .text("forward_path")
+                .split([',', ' '])
+                .filter(|p| !p.is_empty())
+                .map(str::to_owned)
+                .collect(),
             delimiter: config.text("recipient_delimiter").to_owned(),
             size_limit: config.bytes("mailbox_size_limit"),
             command_time: config.time("command_time_limit"),

@@ -36,6 +36,17 @@ pub struct Fate {
     pub text: String,
 }
 
+/// A notice to be made.
+#[derive(Clone, Copy)]
+pub struct Notice<'a> {
+    /// The message it is about.
+    pub about: &'a QueueFile,
+    /// What it tells.
+    pub kind: Kind,
+    /// Of whom.
+    pub fates: &'a [Fate],
+}
+
 /// Who sends notices, and how much of a message they return.
 #[derive(Clone, Debug)]
 pub struct Sender {
@@ -78,7 +89,8 @@ impl Sender {
     ///
     /// # Errors
     /// The disk's; nothing is left then, try again later.
-    pub fn send(&self, spool: &Spool, about: &QueueFile, kind: Kind, fates: &[Fate]) -> io::Result<Option<QueueId>> {
+    pub fn send(&self, spool: &Spool, notice: Notice<'_>) -> io::Result<Option<QueueId>> {
+        let Notice { about, kind, .. } = notice;
         let Some(to) = &about.envelope.reverse_path else { return Ok(None) };
         let id = spool.new_id();
         let part = self.returned(about, kind)?;
@@ -91,8 +103,8 @@ impl Sender {
         };
         let mut incoming = spool.enter_as(id, &envelope, &Origin::Internal);
         incoming.write(self.head(id, to, kind).as_bytes())?;
-        incoming.write(self.human(id, about, kind, fates).as_bytes())?;
-        incoming.write(self.report(id, about, kind, fates).as_bytes())?;
+        incoming.write(self.human(id, notice).as_bytes())?;
+        incoming.write(self.report(id, notice).as_bytes())?;
         incoming.write(format!("\n--{}\n", self.boundary(id)).as_bytes())?;
         incoming.write(&part)?;
         incoming.write(format!("\n--{}--\n", self.boundary(id)).as_bytes())?;
@@ -118,12 +130,14 @@ impl Sender {
         )
     }
 
-    fn human(&self, id: QueueId, about: &QueueFile, kind: Kind, fates: &[Fate]) -> String {
+    fn human(&self, id: QueueId, Notice { about, kind, fates }: Notice<'_>) -> String {
         let days = self.lifetime.as_secs() / 86_400;
         let mut text = format!(
             "\n--{}\nContent-Description: Notification\nContent-Type: text/plain; charset=utf-8\n\
              Content-Transfer-Encoding: 8bit\n\nThis is the mail system at host {}.\n\n{}\n\n",
-            self.boundary(id), self.host, words::ENGLISH.body(kind, days)
+            self.boundary(id),
+            self.host,
+            words::ENGLISH.body(kind, days)
         );
         for fate in fates {
             let _ = writeln!(text, "<{}>: {}\n", shown(&fate.recipient.address), one_line(&fate.text));
@@ -132,11 +146,13 @@ impl Sender {
         text
     }
 
-    fn report(&self, id: QueueId, about: &QueueFile, kind: Kind, fates: &[Fate]) -> String {
+    fn report(&self, id: QueueId, Notice { about, kind, fates }: Notice<'_>) -> String {
         let mut text = format!(
             "\n--{}\nContent-Description: Delivery report\nContent-Type: message/delivery-status\n\n\
              Reporting-MTA: dns; {}\nX-Facteur-Queue-ID: {}\n",
-            self.boundary(id), self.host, about.id
+            self.boundary(id),
+            self.host,
+            about.id
         );
         if let Some(envid) = &about.envelope.envid {
             let _ = writeln!(text, "Original-Envelope-Id: {}", one_line(envid));
@@ -181,7 +197,9 @@ impl Sender {
             octets.truncate(last.unwrap_or(octets.len()));
         }
         let coding = if octets.iter().all(u8::is_ascii) { "7bit" } else { "8bit" };
-        let head = format!("Content-Description: Undelivered Message\nContent-Type: {kind}\nContent-Transfer-Encoding: {coding}\n\n");
+        let head = format!(
+            "Content-Description: Undelivered Message\nContent-Type: {kind}\nContent-Transfer-Encoding: {coding}\n\n"
+        );
         Ok([head.into_bytes(), octets].concat())
     }
 }

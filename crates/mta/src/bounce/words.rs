@@ -30,7 +30,11 @@ impl Words {
 }
 
 pub(super) const ENGLISH: Words = Words {
-    subjects: ["Undelivered Mail Returned to Sender", "Delayed Mail (still being retried)", "Successful Mail Delivery Report"],
+    subjects: [
+        "Undelivered Mail Returned to Sender",
+        "Delayed Mail (still being retried)",
+        "Successful Mail Delivery Report",
+    ],
     failed: "Your message could not be delivered to one or more recipients. The reason\n\
              for each of them is below; the message, or its beginning, is attached.\n\n\
              If you need help, send this notice to the postmaster.",

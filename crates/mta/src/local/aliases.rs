@@ -73,11 +73,18 @@ impl Live {
     /// The files, none of them read yet. A table type (`hash:`) in front is dropped.
     #[must_use]
     pub fn new<S: AsRef<str>>(files: &[S]) -> Self {
-        let path = |name: &str| PathBuf::from(match name.split_once(':') {
-            Some((_, path)) if path.starts_with('/') => path,
-            _ => name,
-        });
-        Self(files.iter().map(|name| LiveFile { path: path(name.as_ref()), stamp: None, table: Table::default() }).collect())
+        let path = |name: &str| {
+            PathBuf::from(match name.split_once(':') {
+                Some((_, path)) if path.starts_with('/') => path,
+                _ => name,
+            })
+        };
+        Self(
+            files
+                .iter()
+                .map(|name| LiveFile { path: path(name.as_ref()), stamp: None, table: Table::default() })
+                .collect(),
+        )
     }
 
     /// Reads again what changed. What comes back is new trouble, told once.
@@ -94,9 +101,9 @@ impl Live {
 
 impl LiveFile {
     fn refresh(&mut self) -> Vec<Problem> {
-        let stamp = std::fs::metadata(&self.path).ok().map(|meta| {
-            Stamp(meta.dev(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec())
-        });
+        let stamp = std::fs::metadata(&self.path)
+            .ok()
+            .map(|meta| Stamp(meta.dev(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec()));
         if stamp == self.stamp {
             return Vec::new();
         }

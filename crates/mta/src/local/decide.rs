@@ -92,8 +92,10 @@ impl Decider {
 
     fn name(&self, local: &str, recipient: &Address) -> Decision {
         let domain = recipient.domain().cloned();
-        let ours = |of: &Domain| Some(of) == domain.as_ref() || self.destinations.iter().any(|name| name == of.as_str());
-        let expander = Expander { aliases: &self.aliases, ours: &ours, domain: domain.as_ref(), delimiter: &self.delimiter };
+        let ours =
+            |of: &Domain| Some(of) == domain.as_ref() || self.destinations.iter().any(|name| name == of.as_str());
+        let expander =
+            Expander { aliases: &self.aliases, ours: &ours, domain: domain.as_ref(), delimiter: &self.delimiter };
         let Some(key) = expander.key(local) else { return self.account(local, recipient, What::User) };
         match expander.expand(key) {
             Ok(leaves) => self.leaves(&leaves, recipient),
@@ -128,7 +130,8 @@ impl Decider {
     fn listed(&self, owner: &str, item: &str, recipient: &Address) -> Decision {
         let shown = Address::new(owner, recipient.domain().cloned()).unwrap_or_else(|_| recipient.clone());
         let ours = |of: &Domain| Some(of) == recipient.domain();
-        let expander = Expander { aliases: &self.aliases, ours: &ours, domain: recipient.domain(), delimiter: &self.delimiter };
+        let expander =
+            Expander { aliases: &self.aliases, ours: &ours, domain: recipient.domain(), delimiter: &self.delimiter };
         let Some(key) = expander.key(owner) else {
             return self.account(owner, &shown, What::Listed(item.to_owned()));
         };
@@ -156,7 +159,9 @@ impl Decider {
             LeafPart::Item(_) | LeafPart::Address(_) | LeafPart::Itself => return unknown(recipient.local()),
         };
         match self.stand_in(&self.default_privs, "default_privs") {
-            Ok(owner) => Decision::Write(Writing { owner, what, recipient: recipient.clone(), extension: String::new() }),
+            Ok(owner) => {
+                Decision::Write(Writing { owner, what, recipient: recipient.clone(), extension: String::new() })
+            }
             Err(outcome) => Decision::Answer(outcome),
         }
     }
@@ -165,12 +170,14 @@ impl Decider {
         let (user, extension) = split_extension(local, &self.delimiter);
         let found = match self.accounts.find(local) {
             Ok(Some(account)) => Ok(Some((account, ""))),
-            Ok(None) if user != local => self.accounts.find(user).map(|found| found.map(|account| (account, extension))),
+            Ok(None) if user != local => {
+                self.accounts.find(user).map(|found| found.map(|account| (account, extension)))
+            }
             other => other.map(|_| None),
         };
         let (account, extension) = match found {
             Ok(Some(found)) => found,
-            Ok(None) => return self.nobody(local, user, extension, recipient),
+            Ok(None) => return self.nobody(local, recipient),
             Err(error) => {
                 let text = format!("cannot look up user \"{user}\": {error}");
                 return Decision::Answer(Outcome::Deferred(EnhancedStatus::new(4, 3, 0), text));
@@ -179,7 +186,9 @@ impl Decider {
         let extension = extension.to_owned();
         // `\user` stands for the user in the headers and the log.
         let recipient = match what {
-            What::Mailbox => Address::new(&account.name, recipient.domain().cloned()).unwrap_or_else(|_| recipient.clone()),
+            What::Mailbox => {
+                Address::new(&account.name, recipient.domain().cloned()).unwrap_or_else(|_| recipient.clone())
+            }
             _ => recipient.clone(),
         };
         match self.owner(account) {
@@ -202,19 +211,33 @@ impl Decider {
         if !self.privileged {
             let us = nix::unistd::geteuid().as_raw();
             let (uid, gid) = (us, nix::unistd::getegid().as_raw());
-            return Ok(Owner { name: name.into(), identity: name.into(), uid, gid, home: "/".into(), shell: "/bin/sh".into(), mailbox_only: false });
+            return Ok(Owner {
+                name: name.into(),
+                identity: name.into(),
+                uid,
+                gid,
+                home: "/".into(),
+                shell: "/bin/sh".into(),
+                mailbox_only: false,
+            });
         }
         match privileges::find_user(name) {
             Ok(user) if user.uid != 0 => Ok(Owner {
-                name: user.name.clone(), identity: user.name, uid: user.uid, gid: user.gid,
-                home: "/".into(), shell: "/bin/sh".into(), mailbox_only: false,
+                name: user.name.clone(),
+                identity: user.name,
+                uid: user.uid,
+                gid: user.gid,
+                home: "/".into(),
+                shell: "/bin/sh".into(),
+                mailbox_only: false,
             }),
             _ => Err(Outcome::Deferred(EnhancedStatus::new(4, 3, 5), format!("there is no user \"{name}\" ({role})"))),
         }
     }
 
     /// Neither alias nor account.
-    fn nobody(&self, local: &str, user: &str, extension: &str, recipient: &Address) -> Decision {
+    fn nobody(&self, local: &str, recipient: &Address) -> Decision {
+        let (user, extension) = split_extension(local, &self.delimiter);
         let domain = recipient.domain();
         // RFC 5321 §4.5.1: postmaster always exists. Bounces of bounces go nowhere, so mailer-daemon may follow.
         let role = ["postmaster", "mailer-daemon", "abuse"].iter().any(|role| local.eq_ignore_ascii_case(role));
@@ -226,16 +249,27 @@ impl Decider {
         }
         let domain_text = domain.map_or("", |domain| domain.as_str());
         let mut text = self.luser_relay.clone();
-        for (name, value) in [("local", local), ("user", user), ("extension", extension), ("domain", domain_text), ("recipient", &recipient.to_string())] {
+        for (name, value) in [
+            ("local", local),
+            ("user", user),
+            ("extension", extension),
+            ("domain", domain_text),
+            ("recipient", &recipient.to_string()),
+        ] {
             text = text.replace(&format!("${{{name}}}"), value).replace(&format!("${name}"), value);
         }
         match Address::parse(text.trim()) {
-            Ok(to) if to.local().eq_ignore_ascii_case(local) && (to.domain().is_none() || to.domain() == domain) => unknown(user),
+            Ok(to) if to.local().eq_ignore_ascii_case(local) && (to.domain().is_none() || to.domain() == domain) => {
+                unknown(user)
+            }
             Ok(to) => Decision::Answer(Outcome::Expanded(vec![match domain {
                 Some(domain) => to.qualified(domain),
                 None => to,
             }])),
-            Err(_) => Decision::Answer(Outcome::Deferred(EnhancedStatus::new(4, 3, 5), format!("luser_relay \"{text}\" is not an address"))),
+            Err(_) => Decision::Answer(Outcome::Deferred(
+                EnhancedStatus::new(4, 3, 5),
+                format!("luser_relay \"{text}\" is not an address"),
+            )),
         }
     }
 }

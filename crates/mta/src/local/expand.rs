@@ -81,56 +81,66 @@ impl Expander<'_> {
     /// # Errors
     /// When it never ends, or a part of it cannot be read now.
     pub fn expand(&self, name: &str) -> Result<Vec<Leaf>, Error> {
-        let mut leaves = Vec::new();
-        self.walk(name, &mut vec![name.to_lowercase()], &mut leaves)?;
-        Ok(leaves)
+        let mut walk = Walk { path: vec![name.to_lowercase()], leaves: Vec::new() };
+        self.walk(name, &mut walk)?;
+        Ok(walk.leaves)
     }
 
-    fn walk(&self, name: &str, path: &mut Vec<String>, leaves: &mut Vec<Leaf>) -> Result<(), Error> {
-        if path.len() > MAX_DEPTH {
+    fn walk(&self, name: &str, walk: &mut Walk) -> Result<(), Error> {
+        if walk.path.len() > MAX_DEPTH {
             return Err(Error::Loop(name.into()));
         }
-        self.items(name, self.aliases.find(name).unwrap_or_default(), path, leaves)
+        self.items(name, self.aliases.find(name).unwrap_or_default(), walk)
     }
 
-    fn items(&self, owner: &str, items: &[Target], path: &mut Vec<String>, leaves: &mut Vec<Leaf>) -> Result<(), Error> {
+    fn items(&self, owner: &str, items: &[Target], walk: &mut Walk) -> Result<(), Error> {
         for target in items {
-            let leaf = match target {
-                Target::Address(address) => {
-                    self.address(owner, address, path, leaves)?;
-                    continue;
+            match target {
+                Target::Address(address) => self.address(owner, address, walk)?,
+                Target::Include(file) => self.items(owner, &read_include(file)?, walk)?,
+                Target::Command(_) | Target::File(_) | Target::Mailbox(_) => {
+                    walk.push(owner, LeafPart::Item(target.clone()))?;
                 }
-                Target::Include(file) => {
-                    self.items(owner, &read_include(file)?, path, leaves)?;
-                    continue;
-                }
-                Target::Command(command) => Leaf { owner: owner.into(), part: LeafPart::Item(Target::Command(command.clone())) },
-                Target::File(file) => Leaf { owner: owner.into(), part: LeafPart::Item(Target::File(file.clone())) },
-                Target::Mailbox(user) => Leaf { owner: owner.into(), part: LeafPart::Item(Target::Mailbox(user.clone())) },
-            };
-            push(leaves, leaf)?;
+            }
         }
         Ok(())
     }
 
-    fn address(&self, owner: &str, address: &Address, path: &mut Vec<String>, leaves: &mut Vec<Leaf>) -> Result<(), Error> {
+    fn address(&self, owner: &str, address: &Address, walk: &mut Walk) -> Result<(), Error> {
         let local = address.domain().is_none_or(self.ours);
         let lower = address.local().to_lowercase();
-        if local && path.last() == Some(&lower) {
-            return push(leaves, Leaf { owner: owner.into(), part: LeafPart::Itself });
+        if local && walk.path.last() == Some(&lower) {
+            return walk.push(owner, LeafPart::Itself);
         }
-        if local && path.contains(&lower) {
+        if local && walk.path.contains(&lower) {
             return Err(Error::Loop(address.local().into()));
         }
         match self.key(address.local()) {
             Some(key) if local => {
-                path.push(lower);
-                self.walk(key, path, leaves)?;
-                path.pop();
+                walk.path.push(lower);
+                self.walk(key, walk)?;
+                walk.path.pop();
                 Ok(())
             }
-            _ => push(leaves, Leaf { owner: owner.into(), part: LeafPart::Address(address.clone()) }),
+            _ => walk.push(owner, LeafPart::Address(address.clone())),
         }
+    }
+}
+
+/// How far an expansion is.
+struct Walk {
+    /// The names from the first alias to the present one, in small letters.
+    path: Vec<String>,
+    leaves: Vec<Leaf>,
+}
+
+impl Walk {
+    fn push(&mut self, owner: &str, part: LeafPart) -> Result<(), Error> {
+        if self.leaves.len() >= MAX_LEAVES {
+            return Err(Error::Trouble(format!("more than {MAX_LEAVES} recipients in one alias")));
+        }
+        self.leaves.push(Leaf { owner: owner.into(), part });
+        Ok(())
     }
 }
 
@@ -193,14 +203,6 @@ pub fn split_extension<'n>(local: &'n str, delimiter: &str) -> (&'n str, &'n str
         Some(at) if at > 0 => (&local[..at], local[at..].get(1..).unwrap_or_default()),
         _ => (local, ""),
     }
-}
-
-fn push(leaves: &mut Vec<Leaf>, leaf: Leaf) -> Result<(), Error> {
-    if leaves.len() >= MAX_LEAVES {
-        return Err(Error::Trouble(format!("more than {MAX_LEAVES} recipients in one alias")));
-    }
-    leaves.push(leaf);
-    Ok(())
 }
 
 fn read_include(file: &str) -> Result<Vec<Target>, Error> {

@@ -35,7 +35,9 @@ impl fmt::Display for Line<'_> {
             Outcome::Sent(dsn, text) => write!(f, "dsn={dsn}, status=sent ({text})"),
             Outcome::Deferred(dsn, text) => write!(f, "dsn={dsn}, status=deferred ({text})"),
             Outcome::Bounced(dsn, text) => write!(f, "dsn={dsn}, status=bounced ({text})"),
-            Outcome::Expanding(_) | Outcome::Expanded(_) => write!(f, "dsn=2.0.0, status=sent (forwarded as {})", self.id),
+            Outcome::Expanding(_) | Outcome::Expanded(_) => {
+                write!(f, "dsn=2.0.0, status=sent (forwarded as {})", self.id)
+            }
         }
     }
 }
@@ -77,6 +79,9 @@ mod tests {
              dsn=2.0.0, status=sent (delivered to maildir)"
         );
         let shown = |millis| Shown(Duration::from_millis(millis)).to_string();
-        assert_eq!([0, 4, 10, 100, 390, 1000, 3900, 12_345].map(shown), ["0", "0", "0.01", "0.1", "0.39", "1", "3.9", "12"]);
+        assert_eq!(
+            [0, 4, 10, 100, 390, 1000, 3900, 12_345].map(shown),
+            ["0", "0", "0.01", "0.1", "0.39", "1", "3.9", "12"]
+        );
     }
 }

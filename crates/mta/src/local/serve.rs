@@ -170,7 +170,9 @@ impl Asked {
     /// Logs and passes on.
     pub(super) fn finish(&self, outcome: Outcome) {
         let outcome = match outcome {
-            Outcome::Bounced(dsn, text) if self.soft_bounce => Outcome::Deferred(EnhancedStatus { class: 4, ..dsn }, text),
+            Outcome::Bounced(dsn, text) if self.soft_bounce => {
+                Outcome::Deferred(EnhancedStatus { class: 4, ..dsn }, text)
+            }
             other => other,
         };
         let order = &self.order;

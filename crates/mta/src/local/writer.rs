@@ -135,7 +135,10 @@ impl Writers {
 
     /// Passes tasks in and replies out until the writer is idle, dies, or talks nonsense.
     async fn feed(
-        &self, channel: &Channel, jobs: &mut mpsc::UnboundedReceiver<Job>, open: &mut HashMap<u64, Job>,
+        &self,
+        channel: &Channel,
+        jobs: &mut mpsc::UnboundedReceiver<Job>,
+        open: &mut HashMap<u64, Job>,
     ) -> io::Result<()> {
         let mut buffer = vec![0; channel::MAX_PACKET];
         let mut number = 0;

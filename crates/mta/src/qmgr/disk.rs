@@ -59,7 +59,11 @@ pub enum Report {
 ///
 /// # Errors
 /// When the system has no threads left.
-pub fn start(spool: Spool, policy: Policy, reports: UnboundedSender<Report>) -> io::Result<(Sender<Fetch>, Sender<Record>)> {
+pub fn start(
+    spool: Spool,
+    policy: Policy,
+    reports: UnboundedSender<Report>,
+) -> io::Result<(Sender<Fetch>, Sender<Record>)> {
     let (fetch, fetches) = channel();
     let (record, records) = channel();
     let (its_spool, its_reports) = (spool.clone(), reports.clone());
@@ -127,10 +131,13 @@ fn listed(spool: &Spool, queue: Queue) -> Report {
         Queue::Deferred => spool.scan_times(queue),
         _ => spool.scan(queue).map(|ids| ids.into_iter().map(|id| (id, SystemTime::UNIX_EPOCH)).collect()),
     };
-    Report::Listed(queue, list.unwrap_or_else(|error| {
-        tracing::error!("cannot list {}: {error}", queue.name());
-        Vec::new()
-    }))
+    Report::Listed(
+        queue,
+        list.unwrap_or_else(|error| {
+            tracing::error!("cannot list {}: {error}", queue.name());
+            Vec::new()
+        }),
+    )
 }
 
 fn recorder(spool: &Spool, mut policy: Policy, work: &Receiver<Record>, reports: &UnboundedSender<Report>) {
@@ -164,17 +171,19 @@ fn recorder(spool: &Spool, mut policy: Policy, work: &Receiver<Record>, reports:
 const MOST_AT_ONCE: usize = 4000;
 
 fn settle(spool: &Spool, policy: &Policy, work: Settlement, reports: &UnboundedSender<Report>) -> Settled {
-    let (id, mut notices) = (work.id, Vec::new());
-    let settled = policy.settle(spool, work, SystemTime::now(), &mut notices);
-    for notice in notices {
-        let _ = reports.send(Report::Entered(notice));
+    let id = work.id;
+    match policy.settle(spool, work, SystemTime::now()) {
+        Ok((settled, notices)) => {
+            notices.into_iter().for_each(|notice| drop(reports.send(Report::Entered(notice))));
+            settled
+        }
+        Err(error) => {
+            tracing::error!("{id}: cannot record what became of it: {error}");
+            let next = SystemTime::now() + SOON;
+            let _ = spool.defer(id, Queue::Active, next);
+            Settled::Deferred(next)
+        }
     }
-    settled.unwrap_or_else(|error| {
-        tracing::error!("{id}: cannot record what became of it: {error}");
-        let next = SystemTime::now() + SOON;
-        let _ = spool.defer(id, Queue::Active, next);
-        Settled::Deferred(next)
-    })
 }
 
 /// Many removals, one sync.

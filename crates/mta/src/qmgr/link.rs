@@ -59,7 +59,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 async fn talk(
-    channel: &Channel, connection: u64, orders: &mut UnboundedReceiver<Sending>, events: &UnboundedSender<Event>,
+    channel: &Channel,
+    connection: u64,
+    orders: &mut UnboundedReceiver<Sending>,
+    events: &UnboundedSender<Event>,
 ) -> std::io::Result<()> {
     let mut buffer = vec![0; channel::MAX_PACKET];
     let mut packet = Writer::default();

@@ -159,7 +159,9 @@ impl Message {
             into.push(Recipient { address, original: Some(original), ..parent.clone() });
         }
         self.slots.extend(into.iter().map(|recipient| Slot {
-            recipient: recipient.clone(), parent: Some(slot), state: State::Open,
+            recipient: recipient.clone(),
+            parent: Some(slot),
+            state: State::Open,
         }));
         self.open += into.len();
         self.notes.expanded.push((slot, first, into));
@@ -182,6 +184,10 @@ impl Message {
 
     /// Recipients whose state is of this kind.
     pub fn with<'m, T>(&'m self, pick: impl Fn(&'m State) -> Option<T>) -> Vec<(usize, T)> {
-        self.slots.iter().enumerate().filter_map(|(place, slot)| pick(&slot.state).map(|picked| (place, picked))).collect()
+        self.slots
+            .iter()
+            .enumerate()
+            .filter_map(|(place, slot)| pick(&slot.state).map(|picked| (place, picked)))
+            .collect()
     }
 }

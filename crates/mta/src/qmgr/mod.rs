@@ -25,7 +25,7 @@ use daemon::{arguments, limits, log};
 use durable::Dir;
 use privileges::{Exec, Jail, Network};
 use tokio::net::UnixDatagram;
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::Instant;
 
 use crate::bounce::Sender;
@@ -103,21 +103,15 @@ async fn serve(config: Config, spool: Spool, descriptors: usize) -> Result<(), S
         let due = qmgr.next_due().unwrap_or(LOOK).max(Duration::from_millis(10));
         tokio::select! {
             Some(report) = reported.recv() => {
-                qmgr.reported(report);
-                while let Ok(more) = reported.try_recv() {
-                    qmgr.reported(more);
-                }
+                std::iter::once(report).chain(std::iter::from_fn(|| reported.try_recv().ok())).for_each(|report| qmgr.reported(report));
             }
             Some(event) = happened.recv() => {
-                qmgr.happened(event);
-                while let Ok(more) = happened.try_recv() {
-                    qmgr.happened(more);
-                }
+                std::iter::once(event).chain(std::iter::from_fn(|| happened.try_recv().ok())).for_each(|event| qmgr.happened(event));
             }
             received = ears.recv(&mut datagram) => if let Ok(length) = received {
-                control::read(&datagram[..length]).into_iter().for_each(|said| qmgr.said(said));
+                qmgr.heard(&datagram[..length]);
                 while let Ok(length) = ears.try_recv(&mut datagram) {
-                    control::read(&datagram[..length]).into_iter().for_each(|said| qmgr.said(said));
+                    qmgr.heard(&datagram[..length]);
                 }
                 look_again.get_or_insert_with(|| Instant::now() + LOOK_AGAIN);
             },
@@ -129,15 +123,22 @@ async fn serve(config: Config, spool: Spool, descriptors: usize) -> Result<(), S
             _ = look_at_deferred.tick() => qmgr.scan(Queue::Deferred),
             () = tokio::time::sleep(due) => {}
             () = signals.reload() => match Config::load(config.dir()) {
-                Ok(config) => {
-                    qmgr.policy(policy(&config));
-                    configure(&mut qmgr, &config, descriptors);
-                }
+                Ok(config) => configure(&mut qmgr, &config, descriptors),
                 Err(_) => tracing::warn!("reload refused: the configuration has errors"),
             },
             () = signals.stop.cancelled() => break,
         }
     }
+    end(qmgr, happened, reported).await;
+    Ok(())
+}
+
+/// Lets what is with local finish, notes it, and waits for the recorder.
+async fn end(
+    mut qmgr: Qmgr,
+    mut happened: UnboundedReceiver<link::Event>,
+    mut reported: UnboundedReceiver<disk::Report>,
+) {
     let deadline = Instant::now() + LAST_WORDS;
     while !qmgr.is_at_rest() {
         match tokio::time::timeout_at(deadline, happened.recv()).await {
@@ -146,13 +147,13 @@ async fn serve(config: Config, spool: Spool, descriptors: usize) -> Result<(), S
         }
     }
     qmgr.note_all();
-    // Dropping qmgr ends the recorder's work; the wait below is for its last batch.
+    // The recorder ends when qmgr is gone and all its work is done.
     drop(qmgr);
     while let Ok(Some(_)) = tokio::time::timeout_at(deadline, reported.recv()).await {}
-    Ok(())
 }
 
 fn configure(qmgr: &mut Qmgr, config: &Config, descriptors: usize) {
+    qmgr.policy(policy(config));
     qmgr.destinations = config.list("mydestination").into_iter().map(|domain| domain.to_lowercase()).collect();
     let wanted = usize::try_from(config.number("qmgr_message_active_limit")).unwrap_or(usize::MAX);
     // Each message in delivery has its file open twice: here and for local.

@@ -11,7 +11,7 @@ use handover::{Order, Outcome, Reply};
 use mail::{Address, EnhancedStatus, QueueId};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::control::Said;
+use super::control::{self, Said};
 use super::disk::{Fetch, Record, Report};
 use super::link::{Event, Sending};
 use super::message::{Message, State, Wish};
@@ -63,10 +63,23 @@ struct Open {
 impl Qmgr {
     pub(super) fn new(fetch: Sender<Fetch>, record: Sender<Record>, orders: UnboundedSender<Sending>) -> Self {
         Self {
-            destinations: HashSet::new(), most_active: 1, fetch, record, orders, connection: None, number: 0,
-            open: HashMap::new(), windows: Windows::new(OPEN_ORDERS, OPEN_ORDERS_EACH), active: HashMap::new(),
-            ready: VecDeque::new(), known: HashSet::new(), fetching: 0, deferred: BinaryHeap::new(), wishes: HashMap::new(),
-            to_note: Vec::new(), noting: 0,
+            destinations: HashSet::new(),
+            most_active: 1,
+            fetch,
+            record,
+            orders,
+            connection: None,
+            number: 0,
+            open: HashMap::new(),
+            windows: Windows::new(OPEN_ORDERS, OPEN_ORDERS_EACH),
+            active: HashMap::new(),
+            ready: VecDeque::new(),
+            known: HashSet::new(),
+            fetching: 0,
+            deferred: BinaryHeap::new(),
+            wishes: HashMap::new(),
+            to_note: Vec::new(),
+            noting: 0,
         }
     }
 
@@ -108,7 +121,12 @@ impl Qmgr {
         Some(due.duration_since(SystemTime::now()).unwrap_or_default())
     }
 
-    pub(super) fn said(&mut self, said: Said) {
+    /// A datagram came.
+    pub(super) fn heard(&mut self, datagram: &[u8]) {
+        control::read(datagram).into_iter().for_each(|said| self.said(said));
+    }
+
+    fn said(&mut self, said: Said) {
         match said {
             Said::Came(id) => self.is_ready(id, Queue::Incoming),
             Said::Look => self.scan(Queue::Incoming),
@@ -189,7 +207,8 @@ impl Qmgr {
             }
             Report::Listed(Queue::Deferred, list) => {
                 // What was deferred since the list was made is kept; what is gone since is found out when it is due.
-                let mut times: HashMap<QueueId, u64> = self.deferred.drain().map(|Reverse((due, id))| (id, due)).collect();
+                let mut times: HashMap<QueueId, u64> =
+                    self.deferred.drain().map(|Reverse((due, id))| (id, due)).collect();
                 times.extend(list.into_iter().map(|(id, due)| (id, micros(due))));
                 times.retain(|id, _| !self.known.contains(id));
                 self.deferred = times.into_iter().map(|(id, due)| Reverse((due, id))).collect();
@@ -228,7 +247,8 @@ impl Qmgr {
         let from = message.sender.as_ref().map(ToString::to_string).unwrap_or_default();
         let size = message.content.end - message.content.start;
         tracing::info!("{id}: from=<{from}>, size={size}, nrcpt={} (queue active)", message.open);
-        let slots: Vec<usize> = message.with(|state| (*state == State::Open).then_some(())).into_iter().map(|(slot, ())| slot).collect();
+        let slots: Vec<usize> =
+            message.with(|state| (*state == State::Open).then_some(())).into_iter().map(|(slot, ())| slot).collect();
         self.active.insert(id, message);
         self.dispatch(id, slots);
         self.settle_if_done(id);
@@ -256,8 +276,9 @@ impl Qmgr {
     /// Gives recipients out to `local` as far as the windows allow.
     pub(super) fn give_out(&mut self) {
         let Some(connection) = self.connection else { return };
-        while let Some((destination, (id, slot))) = self.windows.next() {
-            let Some((message, file)) = self.active.get(&id).and_then(|m| m.descriptor.clone().map(|file| (m, file))) else {
+        while let Some((destination, (id, slot))) = self.windows.serve() {
+            let Some((message, file)) = self.active.get(&id).and_then(|m| m.descriptor.clone().map(|file| (m, file)))
+            else {
                 self.windows.landed(&destination);
                 self.out_of_descriptors(id, slot);
                 continue;
@@ -351,7 +372,9 @@ impl Qmgr {
             State::Sent(status, text) => Some((*status, text.clone())),
             _ => None,
         });
-        let flat = |list: Vec<(usize, (EnhancedStatus, String))>| list.into_iter().map(|(slot, (status, text))| (slot, status, text)).collect();
+        let flat = |list: Vec<(usize, (EnhancedStatus, String))>| {
+            list.into_iter().map(|(slot, (status, text))| (slot, status, text)).collect()
+        };
         let sent = sent.into_iter().filter_map(|(slot, (status, text))| {
             let recipient = message.slots.get(slot)?.recipient.clone();
             recipient.notify.is_some_and(|notify| notify.success).then_some(Fate { recipient, status, text })

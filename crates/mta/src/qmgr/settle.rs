@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 use mail::{EnhancedStatus, QueueId};
 
 use super::message::{Notes, Wish};
-use crate::bounce::{Fate, Kind, Sender};
+use crate::bounce::{Fate, Kind, Notice, Sender};
 use crate::spool::{Queue, QueueFile, Spool};
 
 /// How long and how often a message is tried.
@@ -81,9 +81,10 @@ impl Policy {
     ///
     /// # Errors
     /// The disk's; the message stays where it is, and what has no record yet is tried again.
-    pub fn settle(&self, spool: &Spool, mut work: Settlement, now: SystemTime, notices: &mut Vec<QueueId>) -> io::Result<Settled> {
+    pub fn settle(&self, spool: &Spool, mut work: Settlement, now: SystemTime) -> io::Result<(Settled, Vec<QueueId>)> {
+        let mut notices = Vec::new();
         if work.wish == Some(Wish::Delete) {
-            return Ok(Settled::Finished);
+            return Ok((Settled::Finished, notices));
         }
         let file = Arc::clone(&work.file);
         let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
@@ -104,20 +105,20 @@ impl Policy {
             names.get(*slot).map(|recipient| Fate { recipient: recipient.clone(), status: *status, text: text.clone() })
         };
         let failed: Vec<Fate> = work.failed.iter().filter_map(fate).collect();
-        self.tell(spool, &file, Kind::Failed, &failed, notices)?;
+        notices.extend(self.tell(spool, Notice { about: &file, kind: Kind::Failed, fates: &failed })?);
         if !work.failed.is_empty() && file.envelope.reverse_path.is_none() {
             tracing::warn!("{}: undeliverable notification discarded", work.id);
         }
-        self.tell(spool, &file, Kind::Delivered, &work.sent, notices)?;
+        notices.extend(self.tell(spool, Notice { about: &file, kind: Kind::Delivered, fates: &work.sent })?);
         if !stays {
-            return Ok(Settled::Finished);
+            return Ok((Settled::Finished, notices));
         }
         if !work.failed.is_empty() {
             file.append_bounced(&work.failed.iter().map(|(slot, ..)| *slot).collect::<Vec<_>>())?;
         }
         if !self.warn_after.is_zero() && age >= self.warn_after && file.warned.is_none() {
             let late: Vec<Fate> = work.deferred.iter().filter_map(fate).collect();
-            self.tell(spool, &file, Kind::Delayed, &late, notices)?;
+            notices.extend(self.tell(spool, Notice { about: &file, kind: Kind::Delayed, fates: &late })?);
             file.append_warned()?;
         }
         for (slot, status, text) in &work.deferred {
@@ -125,23 +126,24 @@ impl Policy {
         }
         if work.wish == Some(Wish::Hold) {
             spool.shift(work.id, Queue::Active, Queue::Hold)?;
-            return Ok(Settled::Held);
+            return Ok((Settled::Held, notices));
         }
         let next = next_try(self, work.id, file.arrival, now);
         spool.defer(work.id, Queue::Active, next)?;
-        Ok(Settled::Deferred(next))
+        Ok((Settled::Deferred(next), notices))
     }
 
-    fn tell(&self, spool: &Spool, file: &QueueFile, kind: Kind, fates: &[Fate], notices: &mut Vec<QueueId>) -> io::Result<()> {
+    fn tell(&self, spool: &Spool, notice: Notice<'_>) -> io::Result<Option<QueueId>> {
+        let Notice { about, kind, fates } = notice;
         let wanted: Vec<Fate> = fates.iter().filter(|fate| kind.is_wanted(&fate.recipient)).cloned().collect();
         if wanted.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
-        if let Some(id) = self.sender.send(spool, file, kind, &wanted)? {
-            tracing::info!("{}: {}: {id}", file.id, kind.logged());
-            notices.push(id);
+        let id = self.sender.send(spool, Notice { fates: &wanted, ..notice })?;
+        if let Some(id) = id {
+            tracing::info!("{}: {}: {id}", about.id, kind.logged());
         }
-        Ok(())
+        Ok(id)
     }
 }
 
@@ -165,4 +167,3 @@ pub fn note(file: &mut QueueFile, notes: Notes) -> io::Result<()> {
     }
     if notes.sent.is_empty() { Ok(()) } else { file.append_done(&notes.sent) }
 }
-

@@ -20,7 +20,13 @@ fn address(text: &str) -> Address {
 fn policy() -> Policy {
     let lifetime = Duration::from_secs(5 * 86_400);
     Policy {
-        sender: Sender { host: "vm".into(), mail_name: "Facteur".into(), origin: "m3102.com".into(), size_limit: 50_000, lifetime },
+        sender: Sender {
+            host: "vm".into(),
+            mail_name: "Facteur".into(),
+            origin: "m3102.com".into(),
+            size_limit: 50_000,
+            lifetime,
+        },
         shortest: Duration::from_secs(300),
         longest: Duration::from_secs(4000),
         lifetime,
@@ -61,9 +67,19 @@ fn settlement(message: Message) -> Settlement {
     let list = |pick: fn(&State) -> Option<(EnhancedStatus, String)>| {
         message.with(pick).into_iter().map(|(slot, (status, text))| (slot, status, text)).collect()
     };
-    let failed = list(|state| if let State::Failed(status, text) = state { Some((*status, text.clone())) } else { None });
-    let deferred = list(|state| if let State::Deferred(status, text) = state { Some((*status, text.clone())) } else { None });
-    Settlement { id: message.id, file: message.file, notes: message.notes, sent: Vec::new(), failed, deferred, wish: message.wish }
+    let failed =
+        list(|state| if let State::Failed(status, text) = state { Some((*status, text.clone())) } else { None });
+    let deferred =
+        list(|state| if let State::Deferred(status, text) = state { Some((*status, text.clone())) } else { None });
+    Settlement {
+        id: message.id,
+        file: message.file,
+        notes: message.notes,
+        sent: Vec::new(),
+        failed,
+        deferred,
+        wish: message.wish,
+    }
 }
 
 /// Who is not finished, wherever the message is.
@@ -85,12 +101,16 @@ fn open_recipients(spool: &Spool) -> Vec<String> {
 fn no_recipient_is_forgotten_whenever_the_power_goes() {
     let steps = at_every_step(
         6,
-        |root| drop(enter(root, &["done@m3102.com", "list@m3102.com", "gone@m3102.com", "late@m3102.com"])),
+        |root| {
+            enter(root, &["done@m3102.com", "list@m3102.com", "gone@m3102.com", "late@m3102.com"]);
+        },
         |root| {
             // What was delivered, and whether the settlement was promised to be on disk.
             let mut delivered = BTreeSet::new();
             let Ok(spool) = Spool::open(root) else { return (delivered, false) };
-            let Some(id) = spool.scan(Queue::Incoming).ok().and_then(|list| list.first().copied()) else { return (delivered, false) };
+            let Some(id) = spool.scan(Queue::Incoming).ok().and_then(|list| list.first().copied()) else {
+                return (delivered, false);
+            };
             if spool.shift(id, Queue::Incoming, Queue::Active).is_err() {
                 return (delivered, false);
             }
@@ -98,7 +118,10 @@ fn no_recipient_is_forgotten_whenever_the_power_goes() {
             let mut message = Message::new(file);
             message.take(0, sent());
             delivered.insert("done");
-            let new = message.take(1, Outcome::Expanded(vec![address("one@m3102.com"), address("two@m3102.com"), address("done@m3102.com")]));
+            let new = message.take(
+                1,
+                Outcome::Expanded(vec![address("one@m3102.com"), address("two@m3102.com"), address("done@m3102.com")]),
+            );
             assert_eq!(new, 4..6);
             message.take(4, sent());
             delivered.insert("one");
@@ -110,7 +133,7 @@ fn no_recipient_is_forgotten_whenever_the_power_goes() {
             message.take(2, never());
             message.take(3, later());
             assert_eq!(message.open, 0);
-            let settled = policy().settle(&spool, settlement(message), SystemTime::now(), &mut Vec::new());
+            let settled = policy().settle(&spool, settlement(message), SystemTime::now());
             (delivered, settled.is_ok())
         },
         |cut, (delivered, settled), root| {
@@ -139,7 +162,9 @@ fn a_list_that_comes_back_is_a_loop_and_a_second_copy_is_none() {
     assert_eq!(message.take(0, Outcome::Expanded(vec![address("c@m3102.com"), address("b@m3102.com")])), 2..3);
     assert_eq!(message.slots[2].recipient.original, Some(address("a@m3102.com")));
     assert_eq!(message.take(2, Outcome::Expanded(vec![address("a@m3102.com")])), 0..0);
-    assert!(matches!(&message.slots[2].state, State::Failed(status, text) if status.subject == 4 && text == "mail forwarding loop for a@m3102.com"));
+    assert!(
+        matches!(&message.slots[2].state, State::Failed(status, text) if status.subject == 4 && text == "mail forwarding loop for a@m3102.com")
+    );
     assert_eq!(message.open, 1);
 }
 
@@ -152,14 +177,16 @@ fn what_was_finished_is_not_tried_again() {
     message.take(0, Outcome::Expanded(vec![address("c@m3102.com")]));
     message.take(2, sent());
     message.take(1, later());
-    let Ok(Settled::Deferred(next)) = policy().settle(&spool, settlement(message), SystemTime::now(), &mut Vec::new()) else {
+    let Ok((Settled::Deferred(next), _)) = policy().settle(&spool, settlement(message), SystemTime::now()) else {
         panic!("not deferred")
     };
     assert!(next > SystemTime::now() + Duration::from_secs(290));
     let message = take(&spool, Queue::Deferred, id);
     assert_eq!(message.open, 1);
     assert_eq!(message.slots[2].parent, Some(0));
-    assert!(matches!(&message.file.lock().expect("whole").slots[1].progress, Progress::Deferred { reason, .. } if reason == "cannot write"));
+    assert!(
+        matches!(&message.file.lock().expect("whole").slots[1].progress, Progress::Deferred { reason, .. } if reason == "cannot write")
+    );
 }
 
 #[test]
@@ -181,13 +208,16 @@ fn old_mail_is_returned_and_old_notices_go() {
     for (sender, notices) in [(Some(address("kevin@m3102.com")), 1), (None, 0)] {
         let root = Forgetful::new().root();
         let spool = Spool::create(&root).expect("a spool");
-        let envelope = Envelope { reverse_path: sender, recipients: vec![Recipient::new(address("x@else.where"))], ..Envelope::default() };
+        let envelope = Envelope {
+            reverse_path: sender,
+            recipients: vec![Recipient::new(address("x@else.where"))],
+            ..Envelope::default()
+        };
         let id = spool.enter(&envelope, &Origin::Internal).commit().expect("committed");
         let mut message = take(&spool, Queue::Incoming, id);
         message.take(0, later());
-        let mut entered = Vec::new();
         let then = SystemTime::now() + Duration::from_secs(6 * 86_400);
-        let settled = policy().settle(&spool, settlement(message), then, &mut entered).expect("no trouble");
+        let (settled, entered) = policy().settle(&spool, settlement(message), then).expect("no trouble");
         assert_eq!((settled, entered.len()), (Settled::Finished, notices));
     }
 }

@@ -50,7 +50,7 @@ impl Windows {
     }
 
     /// The next to be served, with its destination; it is open until [`Windows::landed`].
-    pub fn next(&mut self) -> Option<(String, (QueueId, usize))> {
+    pub fn serve(&mut self) -> Option<(String, (QueueId, usize))> {
         while self.open < self.most {
             let destination = self.turns.pop_front()?;
             let Some(line) = self.lines.get_mut(&destination) else { continue };
@@ -96,13 +96,13 @@ mod tests {
             windows.push("kevin", (id(number), 0));
         }
         windows.push("toto", (id(500), 0));
-        let served: Vec<String> = std::iter::from_fn(|| windows.next()).map(|(to, _)| to).collect();
+        let served: Vec<String> = std::iter::from_fn(|| windows.serve()).map(|(to, _)| to).collect();
         assert_eq!(served, ["kevin", "toto", "kevin", "kevin"]);
         windows.landed("kevin");
-        assert_eq!(windows.next(), Some(("kevin".into(), (id(3), 0))));
-        assert_eq!(windows.next(), None);
+        assert_eq!(windows.serve(), Some(("kevin".into(), (id(3), 0))));
+        assert_eq!(windows.serve(), None);
         windows.landed("toto");
-        assert_eq!(windows.next(), None);
+        assert_eq!(windows.serve(), None);
     }
 
     #[test]
@@ -111,9 +111,9 @@ mod tests {
         for name in ["a", "b", "c"] {
             windows.push(name, (id(1), 0));
         }
-        assert_eq!(std::iter::from_fn(|| windows.next()).count(), 2);
+        assert_eq!(std::iter::from_fn(|| windows.serve()).count(), 2);
         windows.landed("a");
-        assert_eq!(windows.next().map(|(to, _)| to), Some("c".into()));
+        assert_eq!(windows.serve().map(|(to, _)| to), Some("c".into()));
         windows.landed("b");
         windows.landed("c");
         assert!(windows.lines.is_empty());
