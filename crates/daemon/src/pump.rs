@@ -70,7 +70,7 @@ pub struct Ended<S> {
     pub octets_in: u64,
     /// Octets sent, before TLS.
     pub octets_out: u64,
-    /// The connection; closed already except after [`Why::Detached`]. `None` if a handshake lost it.
+    /// The connection, after [`Why::Detached`]; closed else.
     pub stream: Option<Stream<S>>,
     /// After [`Why::Detached`]: octets received and not given to the machine.
     pub buffered: Vec<u8>,
@@ -428,7 +428,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         if let Some(Stream::Tls(stream)) = self.stream.as_mut().filter(|_| !matches!(why, Why::Detached)) {
             let _ = timeout(GOODBYE, stream.shutdown()).await;
         }
-        let (octets_in, octets_out, stream) = (self.octets_in, self.octets_out, self.stream);
+        let (octets_in, octets_out) = (self.octets_in, self.octets_out);
+        let stream = if matches!(why, Why::Detached) { self.stream } else { None };
         Ended { why, octets_in, octets_out, stream, buffered: self.reader.take_buffered() }
     }
 }

@@ -5,13 +5,13 @@
 //! says, or none, it gets this certificate. A new pair that does not fit is refused and the old one stays.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 
+use durable::Dir;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
@@ -123,14 +123,23 @@ pub fn ensure_certificate(dir: &Path, names: &[String]) -> Result<Files, Error> 
         return Ok(files);
     }
     let pem = self_signed(names).map_err(|e| Error::Pair(e.to_string()))?;
-    let temporary = dir.join(format!(".{SELF_SIGNED}.{}", std::process::id()));
-    let made = write_new(&temporary, pem.as_bytes()).and_then(|()| match fs::hard_link(&temporary, &path) {
-        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
-        _ => Ok(()),
-    });
-    let _ = fs::remove_file(&temporary);
+    let made = Dir::open(dir).and_then(|dir| keep_one(&dir, pem.as_bytes()));
     made.map_err(|e| Error::File(path, e))?;
     Ok(files)
+}
+
+/// The first program to come this far wins, the others use its certificate.
+fn keep_one(dir: &Dir, pem: &[u8]) -> io::Result<()> {
+    let temporary = format!(".{SELF_SIGNED}.{}", std::process::id());
+    let _ = dir.unlink(&temporary);
+    let file = dir.create(&temporary, 0o600)?;
+    let kept = file.append(pem).and_then(|_| file.sync()).and_then(|()| dir.rename_new(&temporary, dir, SELF_SIGNED));
+    let _ = dir.unlink(&temporary);
+    match kept {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(e) => Err(e),
+        Ok(()) => dir.sync(),
+    }
 }
 
 fn self_signed(names: &[String]) -> Result<String, rcgen::Error> {
@@ -141,13 +150,6 @@ fn self_signed(names: &[String]) -> Result<String, rcgen::Error> {
     let key = rcgen::KeyPair::generate()?;
     let certificate = parameters.self_signed(&key)?;
     Ok(format!("{}{}", certificate.pem(), key.serialize_pem()))
-}
-
-fn write_new(path: &Path, text: &[u8]) -> io::Result<()> {
-    let _ = fs::remove_file(path);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(text)?;
-    file.sync_all()
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -226,7 +228,7 @@ mod tests {
         let tls = Tls::load(&files).expect("load");
         assert!(!tls.refresh().expect("unchanged"));
         let before = tls.shared.resolve_now();
-        write_new(&files.key, self_signed(&["vm2".into()]).expect("pem").as_bytes()).expect("write");
+        fs::write(&files.key, self_signed(&["vm2".into()]).expect("pem")).expect("write");
         File::open(&files.key).and_then(|f| f.set_modified(SystemTime::UNIX_EPOCH)).expect("time");
         assert!(tls.refresh().expect("changed"));
         assert_ne!(tls.shared.resolve_now().cert, before.cert);

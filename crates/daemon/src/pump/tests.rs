@@ -71,10 +71,7 @@ async fn session(input: &[u8], options: Options<'_>) -> (String, Ended<DuplexStr
         write.shutdown().await.expect("shutdown");
     }
     let mut machine = Parrot::default();
-    let mut ended = serve(Stream::Clear(server), &mut machine, &mut Echo { news: false }, options).await;
-    if !matches!(ended.why, Why::Detached) {
-        ended.stream = None;
-    }
+    let ended = serve(Stream::Clear(server), &mut machine, &mut Echo { news: false }, options).await;
     let mut output = vec![0; 1 << 16];
     let length = read.read(&mut output).await.expect("read");
     output.truncate(length);
