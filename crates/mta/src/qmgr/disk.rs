@@ -1,7 +1,8 @@
-//! The two threads that touch the disk for qmgr: one takes messages up, one records what became of them.
+//! The threads that touch the disk for qmgr: one takes messages up, one records what became of them, one makes
+//! removals last.
 //!
-//! The recorder works in batches: all that has gathered while it synced is done next, and all removals of a batch share
-//! one sync of the directory.
+//! Files of finished messages are removed at once, so that a kill repeats as little as can be; then all removals that
+//! gathered while the directory was being synced share its next sync, and only then is a message reported as gone.
 
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -55,7 +56,7 @@ pub enum Report {
     Entered(QueueId),
 }
 
-/// Starts both threads.
+/// Starts the threads.
 ///
 /// # Errors
 /// When the system has no threads left.
@@ -68,7 +69,11 @@ pub fn start(
     let (record, records) = channel();
     let (its_spool, its_reports) = (spool.clone(), reports.clone());
     std::thread::Builder::new().name("take up".into()).spawn(move || take_up(&its_spool, &fetches, &its_reports))?;
-    std::thread::Builder::new().name("record".into()).spawn(move || recorder(&spool, policy, &records, &reports))?;
+    let (removed, removals) = channel();
+    let (its_spool, its_reports) = (spool.clone(), reports.clone());
+    std::thread::Builder::new().name("remove".into()).spawn(move || make_last(&its_spool, &removals, &its_reports))?;
+    let recorder = Recorder { spool, policy, reports, removed };
+    std::thread::Builder::new().name("record".into()).spawn(move || recorder.run(&records))?;
     Ok((fetch, record))
 }
 
@@ -140,10 +145,17 @@ fn listed(spool: &Spool, queue: Queue) -> Report {
     )
 }
 
-fn recorder(spool: &Spool, mut policy: Policy, work: &Receiver<Record>, reports: &UnboundedSender<Report>) {
-    while let Ok(first) = work.recv() {
-        let mut finished = Vec::new();
-        for record in std::iter::once(first).chain(work.try_iter()).take(MOST_AT_ONCE) {
+/// The thread that records.
+struct Recorder {
+    spool: Spool,
+    policy: Policy,
+    reports: UnboundedSender<Report>,
+    removed: Sender<QueueId>,
+}
+
+impl Recorder {
+    fn run(mut self, work: &Receiver<Record>) {
+        while let Ok(record) = work.recv() {
             match record {
                 Record::Note(id, file, notes) => {
                     let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
@@ -151,59 +163,52 @@ fn recorder(spool: &Spool, mut policy: Policy, work: &Receiver<Record>, reports:
                         // Without the record those recipients may get a second copy; losing one is worse.
                         tracing::error!("{id}: cannot note deliveries: {error}");
                     }
-                    let _ = reports.send(Report::Noted);
+                    let _ = self.reports.send(Report::Noted);
                 }
-                Record::Settle(settlement) => {
-                    let id = settlement.id;
-                    match settle(spool, &policy, *settlement, reports) {
-                        Settled::Finished => finished.push(id),
-                        other => drop(reports.send(Report::Settled(id, other))),
-                    }
-                }
-                Record::Policy(new) => policy = *new,
+                Record::Settle(settlement) => self.settle(*settlement),
+                Record::Policy(new) => self.policy = *new,
             }
         }
-        remove(spool, &finished, reports);
     }
-}
 
-/// So that the first of a long row of finished messages need not wait for the last.
-const MOST_AT_ONCE: usize = 4000;
-
-fn settle(spool: &Spool, policy: &Policy, work: Settlement, reports: &UnboundedSender<Report>) -> Settled {
-    let id = work.id;
-    match policy.settle(spool, work, SystemTime::now()) {
-        Ok((settled, notices)) => {
-            notices.into_iter().for_each(|notice| drop(reports.send(Report::Entered(notice))));
-            settled
+    fn settle(&self, work: Settlement) {
+        let id = work.id;
+        let settled = match self.policy.settle(&self.spool, work, SystemTime::now()) {
+            Ok((settled, notices)) => {
+                notices.into_iter().for_each(|notice| drop(self.reports.send(Report::Entered(notice))));
+                settled
+            }
+            Err(error) => {
+                tracing::error!("{id}: cannot record what became of it: {error}");
+                let next = SystemTime::now() + SOON;
+                let _ = self.spool.defer(id, Queue::Active, next);
+                Settled::Deferred(next)
+            }
+        };
+        if settled != Settled::Finished {
+            let _ = self.reports.send(Report::Settled(id, settled));
+            return;
         }
-        Err(error) => {
-            tracing::error!("{id}: cannot record what became of it: {error}");
-            let next = SystemTime::now() + SOON;
-            let _ = spool.defer(id, Queue::Active, next);
-            Settled::Deferred(next)
+        match self.spool.dir(Queue::Active).unlink(&id.name()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::error!("{id}: cannot remove: {error}");
+                let _ = self.reports.send(Report::Settled(id, settled));
+            }
+            _ => drop(self.removed.send(id)),
         }
     }
 }
 
 /// Many removals, one sync.
-fn remove(spool: &Spool, ids: &[QueueId], reports: &UnboundedSender<Report>) {
-    if ids.is_empty() {
-        return;
-    }
-    let dir = spool.dir(Queue::Active);
-    for id in ids {
-        if let Err(error) = dir.unlink(&id.name())
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::error!("{id}: cannot remove: {error}");
+fn make_last(spool: &Spool, removals: &Receiver<QueueId>, reports: &UnboundedSender<Report>) {
+    while let Ok(first) = removals.recv() {
+        let ids: Vec<QueueId> = std::iter::once(first).chain(removals.try_iter()).collect();
+        if let Err(error) = spool.dir(Queue::Active).sync_shared() {
+            tracing::error!("cannot sync the queue after removing {} messages: {error}", ids.len());
         }
-    }
-    if let Err(error) = dir.sync_shared() {
-        tracing::error!("cannot sync the queue after removing {} messages: {error}", ids.len());
-    }
-    for id in ids {
-        tracing::info!("{id}: removed");
-        let _ = reports.send(Report::Settled(*id, Settled::Finished));
+        for id in ids {
+            tracing::info!("{id}: removed");
+            let _ = reports.send(Report::Settled(id, Settled::Finished));
+        }
     }
 }
