@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """Flow test of the IMAP server: the built programs imapd, imap-login and imap in one directory, unprivileged.
 
-    tests/flow/imap.py [--bin DIR] [NAME…]
+    tests/flow/imap.py [--bin DIR] [--system] [NAME…]
 
-DIR is where the programs are (default: target/debug). Run as root it starts the programs as `nobody`. Only Python's standard
+DIR is where the programs are (default: $FACTEUR_BIN, else target/debug). Run as root it starts the programs as `nobody`. Only Python's standard
 library; what both readers' services share comes from pop3.py beside this file. Nothing sleeps: every wait is for an event.
 """
 import argparse
 import imaplib
 import os
+import pwd
 import re
 import signal
 import ssl
@@ -18,6 +19,7 @@ import time
 import traceback
 from pathlib import Path
 
+sys.dont_write_bytecode = True
 import pop3
 from pop3 import LIMIT, USERS, Telnet, message
 
@@ -28,12 +30,12 @@ MIXED = (b"From: Kevin <kevin@m3102.com>\nTo: foo@m3102.com\nSubject: =?utf-8?q?
          b"Content-Transfer-Encoding: base64\n\nY2FjaMOp\n--B--\n")
 
 
-class System(pop3.System):
-    """imapd in a directory of its own."""
+class Imap:
+    """What differs from popd."""
 
     def start(self):
         mark = self.log.mark()
-        as_user = {"user": self.account.pw_uid, "group": self.account.pw_gid, "extra_groups": []} if os.getuid() == 0 else {}
+        as_user = {"user": self.account.pw_uid, "group": self.account.pw_gid, "extra_groups": []} if os.getuid() == 0 and not self.privileged else {}
         self.keeper = subprocess.Popen([self.programs / "imapd", "-c", self.dir / "etc"], stderr=subprocess.PIPE, text=True, **as_user)
         self.log.wait("daemon started", mark)
 
@@ -58,6 +60,14 @@ class System(pop3.System):
         written.write_bytes(octets)
         self.own(root)
         written.rename(root / "new" / name)
+
+
+class System(Imap, pop3.System):
+    """imapd in a directory of its own."""
+
+
+class Privileged(Imap, pop3.Privileged):
+    """imapd as root, with PAM and users of the machine."""
 
 
 class Typed(Telnet):
@@ -290,12 +300,78 @@ def an_mbox(system):
 
 
 @test()
+def a_killed_worker_costs_only_its_sessions(system):
+    system.maildir("kevin", message("One"))
+    t = typed(system)
+    t.command("select inbox")
+    os.kill(int(re.search(r"mpid=(\d+)", system.log.wait("Login: user=<kevin>"))[1]), signal.SIGKILL)
+    assert t.rest() == b""
+    c = system.imap("kevin")
+    assert c.select()[1] == [b"1"]
+    c.logout()
+
+
+@test()
+def as_thunderbird_does(system):
+    system.maildir("kevin", MIXED, message("Two"))
+    t = typed(system, None)
+    assert t.command("authenticate PLAIN AGtldmluAGtldmlu")[1].endswith("Logged in")
+    t.check('ID ("name" "Thunderbird" "version" "128.0")', '* ID ("name" "Facteur")', "a OK ID completed.")
+    t.check('list (subscribed) "" "*" return (special-use)', "a OK List completed.")
+    t.check('list "" "INBOX"', '* LIST (\\HasNoChildren) "." INBOX', "a OK List completed.")
+    t.check("create Trash", "a OK Create completed.")
+    t.check("subscribe Trash", "a OK Subscribe completed.")
+    t.check('lsub "" "*"', '* LSUB () "." Trash', "a OK Lsub completed.")
+    t.command('select "INBOX"')
+    t.check("UID fetch 1:* (FLAGS)", "* 1 FETCH (UID 1 FLAGS (\\Recent))", "* 2 FETCH (UID 2 FLAGS (\\Recent))", "a OK Fetch completed.")
+    lines, _ = t.command("UID fetch 1:2 (UID RFC822.SIZE FLAGS BODY.PEEK[HEADER.FIELDS (From To Cc Subject Date Message-ID X-Spam)])")
+    assert lines[0].startswith(f"* 1 FETCH (UID 1 RFC822.SIZE {len(MIXED) + MIXED.count(b'%c' % 10)} FLAGS (\\Recent) BODY[HEADER.FIELDS (FROM TO CC SUBJECT"), lines[0]
+    t.command("UID fetch 2 (UID RFC822.SIZE BODY.PEEK[])")
+    t.check("uid store 2 +Flags (\\Seen)", "* 2 FETCH (UID 2 FLAGS (\\Seen \\Recent))", "a OK Store completed.")
+    lines, done = t.command('uid move 2 "Trash"')
+    assert lines == [lines[0], "* 2 EXPUNGE"] and done == "a OK Move completed." and re.fullmatch(r"\* OK \[COPYUID \d+ 2 1\] Moved UIDs\.", lines[0]), lines
+    t.check("uid search undeleted", "* SEARCH 1", "a OK Search completed.")
+    t.check("logout", "* BYE Logging out", "a OK Logout completed.")
+
+
+@test()
 def stopping_says_goodbye(system):
     system.maildir("kevin")
     t = typed(system)
     system.keeper.send_signal(signal.SIGTERM)
     assert t.hear() == "* BYE Server shutting down." and t.rest() == b""
     assert system.keeper.wait(LIMIT) == 0
+
+
+def as_root_with_pam(programs):
+    system = Privileged(programs)
+    try:
+        path = system.spool(message("One"), message("Two"))
+        t = typed(system, None)
+        t.check("login root wrong", "a NO [AUTHENTICATIONFAILED] Authentication failed.")
+        assert t.command(f'login {system.USER} "{system.PASSWORD}"')[1].endswith("Logged in")
+        worker = int(re.search(r"mpid=(\d+)", system.log.wait(f"Login: user=<{system.USER}>"))[1])
+        account = pwd.getpwnam(system.USER)
+        assert set(pop3.ids(worker)) == {account.pw_uid}, pop3.ids(worker)
+        assert t.command("select inbox")[1] == "a OK [READ-WRITE] Select completed."
+        t.say("i idle")
+        assert t.hear() == "+ idling"
+        with path.open("ab") as mailbox:
+            mailbox.write(b"From root@vm  Fri Nov 20 16:11:07 2026\n" + message("Three") + b"\n")
+        assert t.hear() == "* 3 EXISTS" and t.hear() == "* 3 RECENT"
+        t.say("done")
+        assert t.hear() == "i OK Idle completed."
+        t.command("store 1 +flags.silent \\Deleted")
+        t.check("expunge", "* 1 EXPUNGE", "a OK Expunge completed.")
+        left = path.read_bytes()
+        assert b"Subject: One" not in left and b"Subject: Three" in left
+        assert path.stat().st_uid == account.pw_uid and path.stat().st_mode & 0o777 == 0o660
+        assert t.command("create Sent")[1] == "a OK Create completed." and t.command("copy 1 Sent")[1].endswith("Copy completed.")
+    except Exception:
+        print("\n".join(system.log.lines[-20:]))
+        raise
+    finally:
+        system.close()
 
 
 def run(name, function, settings, programs):
@@ -318,7 +394,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bin", default=os.environ.get("FACTEUR_BIN", pop3.HERE.parents[2] / "target" / "debug"), type=Path)
     parser.add_argument("names", nargs="*")
+    parser.add_argument("--system", action="store_true", help="also as root, on a machine to spare")
     options = parser.parse_args()
+    if options.system:
+        as_root_with_pam(options.bin.resolve())
+        print("ok   as_root_with_pam", flush=True)
     failed = 0
     for name, function, settings in TESTS:
         if options.names and name not in options.names:

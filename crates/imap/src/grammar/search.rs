@@ -13,8 +13,8 @@ use super::number::number64;
 use super::set::{Set, sequence_set};
 use super::string::{astring, atom, keyword};
 
-/// The most keys in one search.
-const MAX_KEYS: usize = 1_000;
+/// The most keys in one search; each may cost a session a list of its messages.
+const MAX_KEYS: usize = 250;
 
 /// A whole search program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl When {
 /// `search-program = ["CHARSET" SP charset SP] search-key *(SP search-key)`
 ///
 /// # Errors
-/// When it is none, is nested too deep or has more than a thousand keys.
+/// When it is none, is nested too deep or has too many keys.
 pub fn program(cursor: &mut Cursor<'_>) -> Parsed<Program> {
     let mut foreign_charset = None;
     if cursor.eat_text("CHARSET ") {
@@ -275,6 +275,6 @@ mod tests {
         assert!(parse(&deep(60)).is_ok());
         assert_eq!(parse(&deep(5000)), Err(Syntax::TooDeep));
         assert_eq!(parse(&("not ".repeat(5000) + "seen")), Err(Syntax::TooDeep));
-        assert_eq!(parse(&"seen ".repeat(1001)), Err(Syntax::TooDeep));
+        assert_eq!(parse(&"seen ".repeat(251)), Err(Syntax::TooDeep));
     }
 }

@@ -14,7 +14,7 @@ use crate::grammar::mailbox::Mailbox;
 use crate::question::{Answer, Counts, Folder, FolderKind, Question, Trouble};
 use crate::reply::write;
 
-/// The longest pattern of a LIST.
+/// The longest patterns of a LIST, taken together with the reference each.
 const MAX_PATTERN: usize = 1_000;
 
 /// A LIST or LSUB under way.
@@ -92,7 +92,8 @@ impl Session {
     }
 
     fn list_from_world(tag: String, list: List, subscribed_only: bool) -> Next {
-        if list.patterns.iter().any(|pattern| pattern.len() + list.reference.len() > MAX_PATTERN) {
+        let length: usize = list.patterns.iter().map(|pattern| pattern.len() + list.reference.len()).sum();
+        if length > MAX_PATTERN {
             return Next::bad(tag, "Error in IMAP command LIST: Too long argument.");
         }
         Next::Ask(Question::Folders, Job::List(Listing { tag, list, subscribed_only, left: Vec::new() }))
