@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use crate::param::{self, Default, Kind, Param};
@@ -120,6 +121,9 @@ impl Resolver<'_> {
                 "" => out.push('$'),
                 name => out.push_str(&self.named(name)?),
             }
+            if out.len() > LONGEST {
+                return Err(Some("becomes far too long".into()));
+            }
             rest = tail;
         }
         out.push_str(rest);
@@ -182,7 +186,21 @@ fn finish(kind: Kind, text: &str, explicit: bool) -> Result<String, String> {
 
 /// The first word of each line of a file, without empty lines and `#` comments.
 fn file_lines(path: &str) -> Result<Vec<String>, String> {
-    let text = fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {}", machine::reason(&error)))?;
+    let text = contents(path).map_err(|error| format!("cannot read {path}: {}", machine::reason(&error)))?;
     let word = |line: &str| line.split_whitespace().next().filter(|word| !word.starts_with('#')).map(str::to_owned);
     Ok(text.lines().filter_map(word).collect())
 }
+
+/// A plain file of sensible size: a value may name anything, `/dev/zero` too.
+fn contents(path: &str) -> io::Result<String> {
+    let meta = fs::metadata(path)?;
+    if !meta.is_file() || meta.len() > LARGEST {
+        return Err(io::Error::other("it is not a plain file of at most 1 MiB"));
+    }
+    fs::read_to_string(path)
+}
+
+/// Octets of a value after `$name` was replaced.
+const LONGEST: usize = 1 << 16;
+/// Octets of a file that a value names.
+const LARGEST: u64 = 1 << 20;

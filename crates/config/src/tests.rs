@@ -83,6 +83,17 @@ fn what_is_wrong_is_named_with_its_line() {
 }
 
 #[test]
+fn a_small_file_cannot_become_a_big_value() {
+    let names: Vec<&str> =
+        param::TABLE.iter().filter(|row| row.kind == param::Kind::Text).map(|row| row.name).collect();
+    let doubled = names.windows(2).map(|pair| format!("{}: ${}$$${}\n", pair[0], pair[1], pair[1]));
+    let text: String =
+        doubled.collect::<String>() + names.last().unwrap() + ": 0123456789012345678901234567890123456789\n";
+    assert!(problems(&text)[0].ends_with("becomes far too long"));
+    assert!(problems("myorigin: /dev/zero")[0].ends_with("it is not a plain file of at most 1 MiB"));
+}
+
+#[test]
 fn files_are_read_in_order() {
     let dir = std::env::temp_dir().join(format!("facteur-config-{}", std::process::id()));
     fs::create_dir_all(dir.join("conf.d")).unwrap();
