@@ -76,7 +76,7 @@ impl<P: Protocol> Visit<P> {
             ..Options::default()
         };
         let ended = pump::serve(stream, &mut machine, &mut world, options).await;
-        world.trail.remark = machine.remark.take();
+        world.trail.remark = machine.remark.take().or(world.trail.remark.take());
         world.trail.tls |= machine.secured;
         match (ended.why, world.admission.take()) {
             (Why::Detached, Some(admission)) => {
