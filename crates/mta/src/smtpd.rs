@@ -23,6 +23,7 @@ use crate::control::{self, Order};
 use crate::set_up;
 use crate::spool::{Queue, Spool};
 
+mod committer;
 mod door;
 mod entry;
 mod names;
@@ -32,6 +33,7 @@ mod rules;
 mod server;
 mod world;
 
+use committer::Committer;
 use server::Server;
 
 /// The program.
@@ -63,8 +65,9 @@ fn start(dir: &Path) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|e| e.to_string())?;
+    let committer = Committer::start().map_err(|e| e.to_string())?;
     let sessions = limits::sessions_for(descriptors, DESCRIPTORS_EACH);
-    runtime.block_on(run(control, Parts { config, spool, sessions }))
+    runtime.block_on(run(control, Parts { config, spool, committer, sessions }))
 }
 
 /// The jail: see the head of this file. Directories rather than files, since editors replace files.
@@ -90,6 +93,7 @@ fn give_up_power(config: &Config) -> Result<(), String> {
 struct Parts {
     config: Config,
     spool: Spool,
+    committer: Committer,
     sessions: usize,
 }
 
@@ -148,7 +152,12 @@ fn use_certificate(server: &Server, certificate: OwnedFd, key: OwnedFd) {
     let read = |fd: OwnedFd| {
         use std::os::unix::fs::FileExt;
         let (file, mut text) = (std::fs::File::from(fd), vec![0; LONGEST_PEM]);
-        file.read_at(&mut text, 0).map(|length| { text.truncate(length); text }).map_err(|e| e.to_string())
+        file.read_at(&mut text, 0)
+            .map(|length| {
+                text.truncate(length);
+                text
+            })
+            .map_err(|e| e.to_string())
     };
     let made = read(certificate).and_then(|certificate| {
         let key = read(key)?;

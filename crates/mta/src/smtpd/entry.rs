@@ -76,9 +76,9 @@ impl Entry {
         Ok(id)
     }
 
-    /// Makes it durable. Blocks for the disk.
-    pub(super) fn commit(self) -> io::Result<mail::QueueId> {
-        self.incoming.commit()
+    /// What is to be made durable.
+    pub(super) fn into_incoming(self) -> Incoming {
+        self.incoming
     }
 }
 

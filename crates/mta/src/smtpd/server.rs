@@ -16,6 +16,7 @@ use mail::date::Moment;
 use tokio_util::task::TaskTracker;
 
 use super::Parts;
+use super::committer::Committer;
 use super::names::Names;
 use super::passwords::Passwords;
 use super::recipients::Recipients;
@@ -27,6 +28,7 @@ pub(super) struct Server {
     configured: RwLock<Arc<Configured>>,
     tls: RwLock<Option<Tls>>,
     pub(super) spool: Spool,
+    pub(super) committer: Committer,
     pub(super) names: Names,
     pub(super) passwords: Passwords,
     pub(super) sessions: Arc<Sessions>,
@@ -59,6 +61,7 @@ impl Server {
             configured: RwLock::new(rules),
             tls: RwLock::new(None),
             spool: parts.spool,
+            committer: parts.committer,
             names: Names::default(),
             passwords: Passwords::new(channel),
             signals,

@@ -11,7 +11,7 @@ use smtp::Reply;
 use smtp::server::{Answer, Client, Question, Transaction};
 
 use super::door;
-use super::entry::{self, Entry, Refused};
+use super::entry::{self, Entry};
 use super::recipients::Trouble;
 use super::rules::Rules;
 use super::server::{Configured, Server};
@@ -143,24 +143,24 @@ impl Session {
 
     /// The one wait of a message: for the disk.
     async fn commit(&mut self, octets: Bytes) -> Answer {
-        let Some(entry) = self.entry.take() else { return Answer::Unavailable };
-        let configured = self.configured.clone();
-        let committed = blocking(move || Ok(finish(entry, &octets, &configured.rules))).await;
-        match committed.unwrap_or_else(|e| Err(Refused::Disk(e))) {
-            Ok((id, message_id)) => {
+        match self.write(octets).await {
+            Answer::Accepted => {}
+            refused => return refused,
+        }
+        let Some(mut entry) = self.entry.take() else { return Answer::Unavailable };
+        let message_id = match entry.end(self.rules()) {
+            Ok(message_id) => message_id,
+            Err(refused) => return Answer::Refused(refused.reply()),
+        };
+        match self.server.committer.commit(entry.into_incoming()).await {
+            Ok(id) => {
                 tracing::info!("{id}: message-id={message_id}");
                 self.server.wake_qmgr(id);
                 Answer::Accepted
             }
-            Err(refused) => Answer::Refused(refused.reply()),
+            Err(e) => Answer::Refused(entry::disk_reply(&e)),
         }
     }
-}
-
-fn finish(mut entry: Entry, octets: &[u8], rules: &Rules) -> Result<(mail::QueueId, String), Refused> {
-    entry.write(octets).map_err(Refused::Disk)?;
-    let message_id = entry.end(rules)?;
-    Ok((entry.commit().map_err(Refused::Disk)?, message_id))
 }
 
 /// Runs disk work on a thread of its own. A panic there is this message's trouble only.

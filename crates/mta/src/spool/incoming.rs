@@ -94,24 +94,56 @@ impl Incoming {
     /// # Errors
     /// The disk's, or that of an earlier [`Incoming::write`]; nothing is left then.
     pub fn commit(mut self) -> io::Result<QueueId> {
+        self.complete()?;
+        self.file()?.sync()?;
+        self.rename()?;
+        self.dir.sync_shared()?;
+        Ok(self.promised())
+    }
+
+    /// Commits messages of one spool together: one sync of the file system when there are many, one of the directory.
+    /// The results are in the order of the messages; a failed shared sync is every message's failure.
+    #[must_use]
+    pub fn commit_all(messages: Vec<Self>) -> Vec<io::Result<QueueId>> {
+        let many = messages.len() >= MANY;
+        let step = |message: io::Result<Self>, step: fn(&mut Self) -> io::Result<()>| {
+            message.and_then(|mut message| step(&mut message).map(|()| message))
+        };
+        let mut messages: Vec<_> = messages.into_iter().map(|message| step(Ok(message), Self::complete)).collect();
+        if many {
+            messages = shared(messages, Dir::sync_filesystem);
+        } else {
+            messages = messages.into_iter().map(|message| step(message, |it| it.file()?.sync())).collect();
+        }
+        messages = messages.into_iter().map(|message| step(message, Self::rename)).collect();
+        shared(messages, Dir::sync_shared).into_iter().map(|message| message.map(Self::promised)).collect()
+    }
+
+    /// All octets are with the kernel.
+    fn complete(&mut self) -> io::Result<()> {
         let end = format::end_record(self.checksum.clone().finalize(), self.recipients);
         self.buffer.extend(end);
         let length = format::message_record(self.content);
         if self.file.is_none() {
             let at = usize::try_from(self.message_record).map_err(|_| io::ErrorKind::FileTooLarge)?;
             self.buffer[at..at + MESSAGE_RECORD].copy_from_slice(&length);
-            self.flush()?;
+            self.flush()
         } else {
             self.flush()?;
-            self.file()?.write_at(&length, self.message_record)?;
+            self.file()?.write_at(&length, self.message_record)
         }
-        self.file()?.sync()?;
-        let name = self.id.name();
-        self.dir.rename_new(&self.temporary(), &self.dir, &name)?;
+    }
+
+    fn rename(&mut self) -> io::Result<()> {
+        self.dir.rename_new(&self.temporary(), &self.dir, &self.id.name())?;
         self.named = true;
-        self.dir.sync_shared()?;
+        Ok(())
+    }
+
+    /// Everything is synced: nothing takes it back.
+    fn promised(mut self) -> QueueId {
         self.file = None;
-        Ok(self.id)
+        self.id
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -148,5 +180,19 @@ impl Drop for Incoming {
     }
 }
 
+/// One sync for all messages that are still well. If it fails, each has failed and removes what it left.
+fn shared(messages: Vec<io::Result<Incoming>>, sync: fn(&Dir) -> io::Result<()>) -> Vec<io::Result<Incoming>> {
+    let Some(Ok(first)) = messages.iter().find(|message| message.is_ok()) else { return messages };
+    match sync(&first.dir) {
+        Ok(()) => messages,
+        Err(error) => {
+            let failed = || Err(error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error));
+            messages.into_iter().map(|message| message.and_then(|_| failed())).collect()
+        }
+    }
+}
+
+/// From here on one sync of the whole file system is cheaper than one of each file.
+const MANY: usize = 4;
 /// Below this many octets a message goes to the disk in one write.
 const SMALL: usize = 128 * 1024;

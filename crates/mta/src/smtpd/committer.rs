@@ -1,0 +1,106 @@
+//! Makes messages durable, many at a time: those that come while the disk syncs form the next batch.
+//!
+//! One thread does it, so that no session holds one while it waits for the disk. Nobody waits for a timer.
+
+use std::io;
+use std::sync::mpsc;
+use std::thread;
+
+use mail::QueueId;
+use tokio::sync::oneshot;
+
+use crate::spool::Incoming;
+
+/// The way to the thread, which ends with the last clone.
+#[derive(Clone)]
+pub(super) struct Committer {
+    jobs: mpsc::Sender<Job>,
+}
+
+struct Job {
+    message: Incoming,
+    done: oneshot::Sender<io::Result<QueueId>>,
+}
+
+impl Committer {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When there can be no more threads.
+    pub(super) fn start() -> io::Result<Self> {
+        let (jobs, waiting) = mpsc::channel();
+        thread::Builder::new().name("committer".into()).spawn(move || run(&waiting))?;
+        Ok(Self { jobs })
+    }
+
+    /// Returns when the message is durable.
+    ///
+    /// # Errors
+    /// The disk's: the message is lost and the client must come back.
+    pub(super) async fn commit(&self, message: Incoming) -> io::Result<QueueId> {
+        let gone = || io::Error::other("the committer is gone");
+        let (done, outcome) = oneshot::channel();
+        self.jobs.send(Job { message, done }).map_err(|_| gone())?;
+        outcome.await.map_err(|_| gone())?
+    }
+}
+
+fn run(waiting: &mpsc::Receiver<Job>) {
+    while let Ok(first) = waiting.recv() {
+        let (mut messages, mut askers) = (vec![first.message], vec![first.done]);
+        for job in waiting.try_iter().take(MOST - 1) {
+            messages.push(job.message);
+            askers.push(job.done);
+        }
+        let outcomes = Incoming::commit_all(messages);
+        askers.into_iter().zip(outcomes).for_each(|(asker, outcome)| drop(asker.send(outcome)));
+    }
+}
+
+/// Messages in one batch.
+const MOST: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::{Origin, Queue, Spool};
+    use durable::Dir;
+    use mail::{Address, Envelope, Recipient};
+
+    #[tokio::test]
+    async fn what_comes_together_is_all_there() {
+        let dir = tempfile::tempdir().expect("dir");
+        let spool = Spool::create(&Dir::open(dir.path()).expect("open")).expect("spool");
+        let committer = Committer::start().expect("thread");
+        let recipients = vec![Recipient::new(Address::parse("kevin").expect("address"))];
+        let envelope = Envelope { recipients, ..Envelope::default() };
+        let mut tasks = Vec::new();
+        for number in 0..40_u32 {
+            let mut message = spool.enter(&envelope, &Origin::Internal);
+            message.write(format!("Subject: {number}\n\n").as_bytes()).expect("write");
+            let committer = committer.clone();
+            tasks.push(tokio::spawn(async move { committer.commit(message).await }));
+        }
+        let mut ids = Vec::new();
+        for task in tasks {
+            ids.push(task.await.expect("task").expect("commit"));
+        }
+        ids.sort_unstable();
+        assert_eq!(spool.scan(Queue::Incoming).expect("scan"), ids);
+        for id in ids {
+            spool.read(Queue::Incoming, id).expect("file").verify().expect("whole");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_taken_fails_alone() {
+        let dir = tempfile::tempdir().expect("dir");
+        let spool = Spool::create(&Dir::open(dir.path()).expect("open")).expect("spool");
+        let (taken, free) = (spool.new_id(), spool.new_id());
+        std::fs::write(dir.path().join("incoming").join(taken.name()), "in the way").expect("write");
+        let enter = |id| spool.enter_as(id, &Envelope::default(), &Origin::Internal);
+        let outcomes = Incoming::commit_all(vec![enter(taken), enter(free)]);
+        assert!(outcomes[0].is_err() && outcomes[1].as_ref().is_ok_and(|id| *id == free));
+        assert_eq!(std::fs::read_dir(dir.path().join("incoming")).expect("list").count(), 2);
+    }
+}
