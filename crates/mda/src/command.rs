@@ -272,3 +272,29 @@ fn deferred(text: String) -> Outcome {
 fn bounced(status: EnhancedStatus, text: String) -> Outcome {
     Outcome::Bounced(status, text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_mean_what_sysexits_says() {
+        let said = |code: i32, output: &str| verdict("c", ExitStatus::from_raw(code << 8), output.as_bytes());
+        assert_eq!(said(0, "ignored"), Outcome::Sent(EnhancedStatus::OK, "delivered to command: c".into()));
+        assert_eq!(said(75, ""), deferred("temporary failure".into()));
+        let refused = "user unknown. Command output: no such person".to_owned();
+        assert_eq!(said(67, "no such\n  person\n"), bounced(EnhancedStatus::new(5, 1, 1), refused));
+        assert!(matches!(said(127, ""), Outcome::Deferred(..)));
+        assert!(matches!(said(1, ""), Outcome::Bounced(..)));
+        assert!(
+            matches!(verdict("c", ExitStatus::from_raw(9), b""), Outcome::Bounced(_, text) if text == "Command died with signal 9: \"c\"")
+        );
+    }
+
+    #[test]
+    fn only_plain_commands_go_without_a_shell() {
+        let needs_shell = |command: &str| command.contains(|c| SHELL_SIGNS.contains(c));
+        assert!(!needs_shell("/usr/bin/procmail -a kevin"));
+        assert!(needs_shell("procmail -a \"$EXTENSION\"") && needs_shell("cat > x") && needs_shell("A=b c"));
+    }
+}

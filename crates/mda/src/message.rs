@@ -108,3 +108,62 @@ fn header_lines(head: &[u8]) -> impl Iterator<Item = &str> {
         .take_while(|line| !line.is_empty() && *line != b"\r")
         .filter_map(|line| std::str::from_utf8(line).ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use handover::What;
+    use mail::{Address, QueueId};
+
+    use super::*;
+
+    fn message(content: &str, to: &str) -> io::Result<Message> {
+        let mut file = tempfile::tempfile()?;
+        file.write_all(b"prologue")?;
+        file.write_all(content.as_bytes())?;
+        let to = Address::parse(to).expect(to);
+        let task = Task {
+            number: 1,
+            id: QueueId::new(1, 1),
+            sender: None,
+            recipient: to.clone(),
+            original: to,
+            extension: String::new(),
+            offset: 8,
+            length: content.len() as u64,
+            what: What::User,
+        };
+        Message::open(task, file.into())
+    }
+
+    #[test]
+    fn the_lines_in_front_come_in_order() {
+        let message = message("Received: x\n\nbody\n", "kevin@m3102.com").expect("readable");
+        let front =
+            "Return-Path: <>\nX-Original-To: kevin@m3102.com\nDelivered-To: kevin@m3102.com\nReceived: x\n\nbody\n";
+        assert_eq!(message.prefix(), front.as_bytes());
+        assert!(message.rest().is_none() && !message.has_been_here());
+        let from = message.from_line(Moment { seconds: 1_795_191_067, offset: 0 });
+        assert_eq!(from, "From MAILER-DAEMON  Fri Nov 20 16:11:07 2026\n");
+    }
+
+    #[test]
+    fn a_message_that_was_here_is_known() {
+        for (content, here) in [
+            ("delivered-to:  Kevin@m3102.com\n\n", true),
+            ("Delivered-To: toto@m3102.com\n\nDelivered-To: kevin@m3102.com\n", false),
+            ("Subject: \u{e9}\nDelivered-To: kevin@m3102.com\r\n\r\n", true),
+        ] {
+            assert_eq!(message(content, "kevin@m3102.com").expect("readable").has_been_here(), here, "{content:?}");
+        }
+    }
+
+    #[test]
+    fn a_large_message_stays_in_its_file() {
+        let content = "x".repeat(100_000);
+        let message = message(&content, "kevin").expect("readable");
+        assert_eq!(message.rest().map(|(_, offset, length)| (offset, length)), Some((8, 100_000)));
+        assert!(message.prefix().len() < 200);
+    }
+}

@@ -22,8 +22,8 @@ use crate::local::line::Line;
 use crate::spool::{Queue, QueueFile};
 
 /// The most recipients with `local` at a time, in all and for one user.
-const OPEN_ORDERS: usize = 400;
-const OPEN_ORDERS_EACH: usize = 200;
+const OPEN_ORDERS: usize = 2000;
+const OPEN_ORDERS_EACH: usize = 150;
 /// The most messages that are being read at a time.
 const FETCHING: usize = 64;
 
