@@ -256,10 +256,10 @@ def sudden_deaths():
         for number in range(150):
             sent.add(f"number {number}.")
             system.send([f"{users[number % 3]}@m3102.com", "bar@m3102.com"], body=f"number {number}.", session=session)
-            if number % 10 == 5:
-                for pid in system.pids(["mda", "local", "qmgr"][number // 10 % 3])[:1]:
-                    os.kill(pid, signal.SIGKILL)
-                    deaths += 1
+            if number % 15 == 10:
+                name = ["mda", "local", "qmgr"][deaths % 3]
+                os.kill(system.wait(f"a {name} to kill", lambda: system.pids(name))[0], signal.SIGKILL)
+                deaths += 1
         system.wait("empty queue", lambda: system.queued() == 0, 60)
         for who in ("bar", None):
             mails = system.mails("bar") if who else [mail for user in users for mail in system.mails(user)]
