@@ -92,6 +92,40 @@ mod tests {
         }
     }
 
+    /// A batch is promised as a whole, after the last sync; what was not promised is whole, absent or a stale part.
+    #[test]
+    fn a_power_cut_loses_no_promised_batch() {
+        for size in [2, 5] {
+            let steps = durable::forgetful::at_every_step(
+                12,
+                |root| drop(Spool::create(root).expect("spool")),
+                |root| {
+                    let spool = Spool::open(root).expect("spool");
+                    let messages = (0..size).map(|_| {
+                        let mut message = spool.enter(&Envelope::default(), &Origin::Internal);
+                        message.write(b"Subject: x\n\nx\n").map(|()| message)
+                    });
+                    let messages: io::Result<Vec<_>> = messages.collect();
+                    messages
+                        .map_or_else(|_| Vec::new(), Incoming::commit_all)
+                        .into_iter()
+                        .filter_map(Result::ok)
+                        .collect()
+                },
+                |cut, promised: &Vec<QueueId>, root| {
+                    let spool = Spool::open(root).expect("spool");
+                    spool.clean(std::time::Duration::ZERO).expect("clean");
+                    let found = spool.scan(Queue::Incoming).expect("scan");
+                    for id in &found {
+                        spool.read(Queue::Incoming, *id).expect("file").verify().expect("whole");
+                    }
+                    assert!(promised.iter().all(|id| found.contains(id)), "{cut:?}");
+                },
+            );
+            assert!(steps >= 5);
+        }
+    }
+
     #[tokio::test]
     async fn a_name_that_is_taken_fails_alone() {
         let dir = tempfile::tempdir().expect("dir");
