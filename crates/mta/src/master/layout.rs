@@ -40,7 +40,8 @@ pub(super) fn make(config: &Config) -> Result<(), Error> {
         move |e| Error::Folder(path, e)
     };
     let root = Dir::open(queue).map_err(failed(queue))?;
-    let private = Queue::ALL.iter().map(|queue| queue.name()).chain(["free", "private"]).map(|name| (name, 0o700, false));
+    let private =
+        Queue::ALL.iter().map(|queue| queue.name()).chain(["free", "private"]).map(|name| (name, 0o700, false));
     for (name, mode, dropped_in) in private.chain([("maildrop", 0o1770, true), ("public", 0o711, true)]) {
         let path = queue.join(name);
         root.ensure_subdir(name, 0o700).map_err(failed(&path))?;
