@@ -388,6 +388,8 @@ impl Qmgr {
             deferred: flat(deferred),
             wish: message.wish,
         };
+        // The file may be used again once the recorder has let go of it.
+        drop(message.descriptor);
         let _ = self.record.send(Record::Settle(Box::new(settlement)));
     }
 }
