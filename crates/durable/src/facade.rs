@@ -117,10 +117,13 @@ impl Dir {
         self.0.sync_shared()
     }
 
-    /// Makes everything on this directory's file system survive a power cut, as it is now: one call in place of a
-    /// [`File::sync`] for each of many files. An error may be that of any of them.
-    pub fn sync_filesystem(&self) -> io::Result<()> {
-        self.0.sync_filesystem()
+    /// [`File::sync`] of many files, all opened in this directory. From a handful on, one sync of the whole file system
+    /// stands for all of them, as long as those have been quick: somebody else's gigabytes may hang on it. When it fails, every
+    /// file that was open then counts as failed, as the kernel tells of a write error only once.
+    #[must_use]
+    pub fn sync_files(&self, files: &[&File]) -> Vec<io::Result<()>> {
+        let files: Vec<_> = files.iter().map(|file| &*file.0).collect();
+        self.0.sync_files(&files)
     }
 
     /// What is left on the disk.
@@ -139,7 +142,7 @@ impl File {
     /// A file that was opened elsewhere, such as a descriptor received from another process.
     #[must_use]
     pub fn from_fd(fd: OwnedFd) -> Self {
-        Self(Box::new(RealFile::new(fd)))
+        Self(Box::new(RealFile::new(fd, 0)))
     }
 
     /// A file of any disk.

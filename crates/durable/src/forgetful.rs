@@ -279,8 +279,12 @@ impl RawDir for FakeDir {
         self.sync()
     }
 
-    fn sync_filesystem(&self) -> io::Result<()> {
-        self.disk.world().sync_all()
+    fn sync_files(&self, files: &[&dyn RawFile]) -> Vec<io::Result<()>> {
+        if files.len() < crate::real::TOGETHER {
+            return files.iter().map(|file| file.sync()).collect();
+        }
+        let synced = self.disk.world().sync_all();
+        files.iter().map(|_| crate::real::same(&synced)).collect()
     }
 
     fn space(&self) -> io::Result<Space> {

@@ -8,9 +8,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::dir::Type;
 use nix::errno::Errno;
@@ -26,10 +26,21 @@ use crate::group::Group;
 pub struct RealDir {
     fd: OwnedFd,
     syncs: Group,
+    together: Together,
 }
 
 /// A file by its descriptor.
-pub struct RealFile(std::fs::File);
+pub struct RealFile {
+    file: std::fs::File,
+    begun: u64,
+}
+
+/// What is known about syncs of the whole file system through one descriptor.
+#[derive(Default)]
+struct Together {
+    failures: AtomicU64,
+    rests_until: Mutex<Option<Instant>>,
+}
 
 impl RealDir {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
@@ -38,7 +49,7 @@ impl RealDir {
     }
 
     pub(crate) fn new(fd: OwnedFd) -> Self {
-        Self { fd, syncs: Group::default() }
+        Self { fd, syncs: Group::default(), together: Together::default() }
     }
 
     fn beneath(&self, name: &str, flags: OFlag, mode: u32) -> io::Result<OwnedFd> {
@@ -79,7 +90,7 @@ impl RawDir for RealDir {
 
     fn create(&self, name: &str, mode: u32) -> io::Result<Box<dyn RawFile>> {
         let fd = self.beneath(name, OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR, mode)?;
-        Ok(Box::new(RealFile::new(fd)))
+        Ok(Box::new(RealFile::new(fd, self.together.failures())))
     }
 
     /// `O_NONBLOCK` so that a pipe put in a file's place is refused instead of waited for.
@@ -89,7 +100,7 @@ impl RawDir for RealDir {
             Access::ReadWrite => OFlag::O_RDWR,
             Access::Append => OFlag::O_RDWR | OFlag::O_APPEND,
         };
-        let file = RealFile::new(self.beneath(name, flags | OFlag::O_NONBLOCK, 0)?);
+        let file = RealFile::new(self.beneath(name, flags | OFlag::O_NONBLOCK, 0)?, self.together.failures());
         match file.meta()?.kind {
             Kind::File => Ok(Box::new(file)),
             Kind::Dir => Err(io::ErrorKind::IsADirectory.into()),
@@ -171,8 +182,15 @@ impl RawDir for RealDir {
         self.syncs.run(|| self.sync())
     }
 
-    fn sync_filesystem(&self) -> io::Result<()> {
-        Ok(nix::unistd::syncfs(&self.fd)?)
+    fn sync_files(&self, files: &[&dyn RawFile]) -> Vec<io::Result<()>> {
+        if files.len() < TOGETHER || self.together.rests() {
+            return files.iter().map(|file| file.sync()).collect();
+        }
+        let begin = Instant::now();
+        let synced = nix::unistd::syncfs(&self.fd).map_err(io::Error::from);
+        let failures = self.together.note(synced.is_ok(), begin.elapsed());
+        let lost = || Err(io::Error::from_raw_os_error(nix::libc::EIO));
+        files.iter().map(|file| if synced.is_ok() && file.begun() != failures { lost() } else { same(&synced) }).collect()
     }
 
     fn space(&self) -> io::Result<Space> {
@@ -192,16 +210,36 @@ impl RawDir for RealDir {
     }
 }
 
+impl Together {
+    fn failures(&self) -> u64 {
+        self.failures.load(Ordering::SeqCst)
+    }
+
+    /// The last one took long: files are synced one by one for a while.
+    fn rests(&self) -> bool {
+        let until = *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Notes how one went; returns how many have failed so far.
+    fn note(&self, well: bool, took: Duration) -> u64 {
+        if took > SLOW {
+            *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + REST);
+        }
+        self.failures.fetch_add(u64::from(!well), Ordering::SeqCst) + u64::from(!well)
+    }
+}
+
 impl RealFile {
-    pub(crate) fn new(fd: OwnedFd) -> Self {
-        Self(fd.into())
+    pub(crate) fn new(fd: OwnedFd, begun: u64) -> Self {
+        Self { file: fd.into(), begun }
     }
 }
 
 impl RawFile for RealFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         loop {
-            match self.0.read_at(buf, offset) {
+            match self.file.read_at(buf, offset) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 done => return done,
             }
@@ -209,31 +247,35 @@ impl RawFile for RealFile {
     }
 
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_all_at(buf, offset)
+        self.file.write_all_at(buf, offset)
     }
 
     /// With `O_APPEND` the kernel ignores the offset and writes at the end.
     fn append(&self, buf: &[u8]) -> io::Result<u64> {
-        let end = self.0.metadata()?.len();
-        self.0.write_all_at(buf, end)?;
+        let end = self.file.metadata()?.len();
+        self.file.write_all_at(buf, end)?;
         Ok(end)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        self.file.set_len(len)
     }
 
     /// `fdatasync`: the length is part of what is needed to read the content back, times are not.
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn meta(&self) -> io::Result<Meta> {
-        Ok(meta(&nix::sys::stat::fstat(&self.0)?))
+        Ok(meta(&nix::sys::stat::fstat(&self.file)?))
+    }
+
+    fn begun(&self) -> u64 {
+        self.begun
     }
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.0.as_fd())
+        Some(self.file.as_fd())
     }
 }
 
@@ -253,6 +295,14 @@ pub(crate) fn checked(name: &str) -> io::Result<&OsStr> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a name in a directory"));
     }
     Ok(OsStr::new(name))
+}
+
+/// The one outcome that many share.
+pub(crate) fn same(outcome: &io::Result<()>) -> io::Result<()> {
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(error) => Err(error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)),
+    }
 }
 
 fn same_disk(other: &dyn RawDir) -> io::Result<&RealDir> {
@@ -286,6 +336,13 @@ fn time(seconds: i64, nanos: i64) -> SystemTime {
         Err(_) => SystemTime::UNIX_EPOCH,
     }
 }
+
+/// From so many files on, one sync of the file system stands for all.
+pub(crate) const TOGETHER: usize = 4;
+/// A sync of the file system that takes longer writes out what is not ours.
+const SLOW: Duration = Duration::from_millis(250);
+/// For how long it is not tried again then.
+const REST: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests;

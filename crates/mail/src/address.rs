@@ -92,7 +92,9 @@ impl Domain {
         }
         let literal = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
         let ok = match literal {
-            Some(inside) => !inside.is_empty() && inside.bytes().all(|b| b.is_ascii_alphanumeric() || b".:-".contains(&b)),
+            Some(inside) => {
+                !inside.is_empty() && inside.bytes().all(|b| b.is_ascii_alphanumeric() || b".:-".contains(&b))
+            }
             None => text.strip_suffix('.').unwrap_or(text).split('.').all(is_label),
         };
         if ok { Ok(Self(text.strip_suffix('.').unwrap_or(text).to_lowercase())) } else { Err(AddressError::BadDomain) }

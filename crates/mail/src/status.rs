@@ -28,7 +28,8 @@ impl EnhancedStatus {
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('.');
         let status = Self::new(parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-        (parts.next().is_none() && matches!(status.class, 2 | 4 | 5) && status.subject < 1000 && status.detail < 1000).then_some(status)
+        (parts.next().is_none() && matches!(status.class, 2 | 4 | 5) && status.subject < 1000 && status.detail < 1000)
+            .then_some(status)
     }
 
     /// Trying again later may help.

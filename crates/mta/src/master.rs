@@ -43,6 +43,7 @@ fn start(dir: &Path) -> Result<(), String> {
     let _ = daemon::limits::raise_descriptors();
     layout::make(&config).map_err(|e| e.to_string())?;
     let _only_one = guard::lock(&config)?;
+    layout::empty_pool(&config).map_err(|e| e.to_string())?;
     let listeners = ports::bind(&config).map_err(|e| e.to_string())?;
     // One thread: a child that ends with its parent ends with the thread that started it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;

@@ -16,7 +16,7 @@
 //! | active, tried in vain | `active/ID` | `utimensat` (next try), `rename_new` → `deferred/ID` | either name | qmgr scans both |
 //! | deferred | `deferred/ID` | `rename_new` → `active/ID` when due | either name | qmgr scans both |
 //! | held | `hold/ID` | `rename_new` from or to `deferred` by the operator | either name | nobody |
-//! | all recipients finished | `active/ID` | `unlink`, sync of `active` (synced): the last done record | the file: one more delivery of the recipients without a done record | qmgr delivers again |
+//! | all recipients finished | `active/ID` | `unlink` or `rename` into `free`, sync of `active` (synced): the last done record | the file: one more delivery of the recipients without a done record | qmgr delivers again |
 //! | unreadable | any | `rename_new` → `corrupt/ID` | either name | found again on the next reading |
 
 use std::io;
@@ -28,11 +28,13 @@ use mail::{Envelope, QueueId};
 
 pub mod format;
 mod incoming;
+mod pool;
 mod queue_file;
 
 pub use format::{Damage, Origin, Progress, Slot};
 pub use incoming::Incoming;
 pub(crate) use incoming::Place;
+pub(crate) use pool::Pool;
 pub use queue_file::{OpenError, QueueFile};
 
 /// A directory of the spool that holds queue files.
@@ -60,6 +62,7 @@ struct Inner {
     deferred: Dir,
     hold: Dir,
     corrupt: Dir,
+    pool: Arc<Pool>,
     names: Names,
 }
 
@@ -81,6 +84,24 @@ impl Names {
         *last = last.after(u64::try_from(since.as_micros()).unwrap_or(0));
         *last
     }
+}
+
+/// Who may have a finished message's file open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readers {
+    /// Nobody: every delivery that was given it has answered. The file may be used again.
+    None,
+    /// A delivery whose answer was lost, of a program that went down. It must never read what comes later.
+    Perhaps,
+}
+
+/// A message that has been taken out of `active`, not yet synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// Its name.
+    pub id: QueueId,
+    /// Its file is in the pool.
+    kept: bool,
 }
 
 impl Queue {
@@ -112,6 +133,7 @@ impl Spool {
             deferred: root.subdir(Queue::Deferred.name())?,
             hold: root.subdir(Queue::Hold.name())?,
             corrupt: root.subdir(Queue::Corrupt.name())?,
+            pool: Arc::new(Pool::new(root.subdir(FREE)?)),
             names: Names::default(),
         })))
     }
@@ -124,6 +146,7 @@ impl Spool {
         for queue in Queue::ALL {
             root.ensure_subdir(queue.name(), 0o700)?;
         }
+        root.ensure_subdir(FREE, 0o700)?;
         Self::open(root)
     }
 
@@ -154,7 +177,8 @@ impl Spool {
     /// Begins a message under a name from [`Spool::new_id`] that has been told already. Nothing touches the disk yet.
     #[must_use]
     pub fn enter_as(&self, id: QueueId, envelope: &Envelope, origin: &Origin) -> Incoming {
-        Incoming::new(Place { dir: self.0.incoming.clone(), id, mode: 0o600 }, envelope, origin)
+        let pool = Some(Arc::clone(&self.0.pool));
+        Incoming::new(Place { dir: self.0.incoming.clone(), id, mode: 0o600, pool }, envelope, origin)
     }
 
     /// Opens a queue file and reads all of it but the content.
@@ -222,10 +246,44 @@ impl Spool {
     /// The disk's; a file that is gone already is none.
     pub fn remove(&self, queue: Queue, id: QueueId) -> io::Result<()> {
         let dir = self.dir(queue);
-        match dir.unlink(&id.name()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => dir.sync_shared(),
+        dir.unlink(&id.name()).or_else(gone)?;
+        dir.sync_shared()
+    }
+
+    /// Takes a message all of whose recipients are finished out of `active`; [`Spool::make_last`] must follow.
+    ///
+    /// # Errors
+    /// The disk's; a file that is gone already is none.
+    pub fn take_out(&self, id: QueueId, readers: Readers) -> io::Result<Finished> {
+        let kept = match readers {
+            Readers::None => self.0.pool.take_in(&self.0.active, id)?,
+            Readers::Perhaps => {
+                self.0.active.unlink(&id.name()).or_else(gone)?;
+                false
+            }
+        };
+        Ok(Finished { id, kept })
+    }
+
+    /// One sync for many finished messages: no power cut brings them back. Their files may be used again from now on.
+    ///
+    /// # Errors
+    /// The disk's: a power cut may have them delivered again.
+    pub fn make_last(&self, finished: &[Finished]) -> io::Result<()> {
+        let synced = self.0.active.sync_shared();
+        for one in finished.iter().filter(|one| one.kept) {
+            self.0.pool.set_free(one.id, synced.is_ok());
         }
+        synced
+    }
+
+    /// Removes the files that wait to be used again, and those of finished messages that a crash left among them. To be
+    /// called at start, while nothing else runs.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn empty_pool(&self) -> io::Result<()> {
+        self.0.pool.empty()
     }
 
     /// Every message of a queue, oldest first. One pass over the directory, no file is touched.
@@ -266,6 +324,10 @@ impl Spool {
     }
 }
 
+fn gone(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
+
 /// Removes the temporary files of `dir` that nobody writes any more; one that cannot be looked at is left.
 pub(crate) fn clean(dir: &Dir, age: Duration) -> io::Result<usize> {
     let mut removed = 0;
@@ -292,6 +354,8 @@ fn salt() -> u8 {
     hasher.finish() as u8
 }
 
+/// Where files of finished messages wait to be used again.
+pub(crate) const FREE: &str = "free";
 /// The end of the name of a file that is being written.
 pub(crate) const TEMPORARY: &str = ".tmp";
 

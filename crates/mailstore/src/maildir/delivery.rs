@@ -18,8 +18,6 @@ use crate::line_ends::Bare;
 use crate::{Content, Error};
 
 const CHUNK: usize = 128 * 1024;
-/// From so many messages on, one sync of the file system costs less than one of each file.
-pub const SYNC_TOGETHER: usize = 4;
 
 /// An open Maildir to deliver to. Shared by many threads.
 pub struct Delivery {
@@ -74,28 +72,21 @@ impl Delivery {
         Ok(pending)
     }
 
-    /// Delivers many messages: all are written, then synced together, then moved into `new/` together. From
-    /// [`SYNC_TOGETHER`] on, one sync of the file system stands for that of each file; when it fails, all of them have.
+    /// Delivers many messages: all are written, then synced together, then moved into `new/` together.
     pub fn deliver_all(&self, contents: &[Content<'_>]) -> Vec<Result<Delivered, Error>> {
-        let together = contents.len() >= SYNC_TOGETHER;
-        let mut written: Vec<Result<Pending, Error>> = contents
-            .iter()
-            .map(
-                |content| {
-                    if together { self.write_only(content).map(|(pending, _)| pending) } else { self.write(content) }
-                },
-            )
-            .collect();
-        if together && let Err(error) = self.tmp.sync_filesystem() {
-            for one in written.iter_mut().filter(|one| one.is_ok()) {
-                *one = Err(again(&error).into());
-            }
-        }
-        let mut results = Vec::with_capacity(written.len());
+        let written: Vec<_> = contents.iter().map(|content| self.write_only(content)).collect();
+        let files: Vec<&File> = written.iter().flatten().map(|(_, file)| file).collect();
+        let mut synced = self.tmp.sync_files(&files).into_iter();
         let mut pending = Vec::with_capacity(written.len());
-        for one in written {
-            results.push(one.map(|one| pending.push(one)));
-        }
+        let results: Vec<Result<(), Error>> = written
+            .into_iter()
+            .map(|one| {
+                let (one, _) = one?;
+                synced.next().unwrap_or_else(|| Err(io::ErrorKind::Other.into()))?;
+                pending.push(one);
+                Ok(())
+            })
+            .collect();
         let mut delivered = self.commit(pending).into_iter();
         results.into_iter().map(|one| one.and_then(|()| delivered.next().unwrap_or(Err(Error::NoMessage)))).collect()
     }
@@ -318,7 +309,7 @@ mod tests {
                 for result in delivery.commit(group) {
                     names.push(result?.name);
                 }
-                let many: Vec<Content<'_>> = (0..SYNC_TOGETHER + 1).map(|_| of(&file, b"P: x\n")).collect();
+                let many: Vec<Content<'_>> = (0..5).map(|_| of(&file, b"P: x\n")).collect();
                 names.extend(delivery.deliver_all(&many).into_iter().flatten().map(|delivered| delivered.name));
                 Ok(names)
             },

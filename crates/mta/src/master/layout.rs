@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use config::Config;
 use durable::Dir;
 
-use crate::spool::Queue;
+use crate::spool::{Queue, Spool};
 
 /// What could not be made.
 #[derive(Debug)]
@@ -49,6 +49,16 @@ pub(super) fn make(config: &Config) -> Result<(), Error> {
         settle(&path, mode, group).map_err(failed(&path))?;
     }
     Ok(())
+}
+
+/// Removes what an earlier life left to be used again; see `spool::pool`.
+///
+/// # Errors
+/// When the queue cannot be read.
+pub(super) fn empty_pool(config: &Config) -> Result<(), Error> {
+    let queue = Path::new(config.text("queue_directory"));
+    let emptied = Dir::open(queue).and_then(|root| Spool::open(&root)).and_then(|spool| spool.empty_pool());
+    emptied.map_err(|e| Error::Folder(queue.to_owned(), e))
 }
 
 /// The folder of the log file, so that a first start needs no preparation.

@@ -14,7 +14,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::message::Notes;
 use super::settle::{Policy, Settled, Settlement, note};
-use crate::spool::{Queue, QueueFile, Spool};
+use crate::spool::{Finished, Queue, QueueFile, Readers, Spool};
 
 /// For the thread that takes up.
 pub enum Fetch {
@@ -40,8 +40,8 @@ pub enum Record {
 
 /// What the threads report.
 pub enum Report {
-    /// Taken up; `None`: it is not there or not readable.
-    Taken(QueueId, Option<Box<QueueFile>>),
+    /// Taken up; `None`: it is not there or not readable. Readers: of a life of this program before.
+    Taken(QueueId, Option<Box<QueueFile>>, Readers),
     /// It could not be taken up now.
     Later(QueueId),
     /// The messages in a directory; in `deferred` with the time of the next try.
@@ -113,13 +113,16 @@ fn taken(spool: &Spool, id: QueueId, from: Queue) -> Report {
         && let Err(error) = spool.shift(id, from, Queue::Active)
     {
         if error.kind() == io::ErrorKind::NotFound {
-            return Report::Taken(id, None);
+            return Report::Taken(id, None, Readers::None);
         }
         tracing::error!("{id}: cannot move to active: {error}");
         return Report::Later(id);
     }
     match spool.read_or_set_aside(Queue::Active, id) {
-        Ok(file) => Report::Taken(id, file.map(Box::new)),
+        Ok(file) => {
+            let readers = if from == Queue::Active { Readers::Perhaps } else { Readers::None };
+            Report::Taken(id, file.map(Box::new), readers)
+        }
         Err(error) => {
             tracing::error!("{id}: cannot read: {error}");
             let _ = spool.defer(id, Queue::Active, SystemTime::now() + SOON);
@@ -150,7 +153,7 @@ struct Recorder {
     spool: Spool,
     policy: Policy,
     reports: UnboundedSender<Report>,
-    removed: Sender<QueueId>,
+    removed: Sender<Finished>,
 }
 
 impl Recorder {
@@ -172,7 +175,7 @@ impl Recorder {
     }
 
     fn settle(&self, work: Settlement) {
-        let id = work.id;
+        let (id, readers) = (work.id, work.readers);
         let settled = match self.policy.settle(&self.spool, work, SystemTime::now()) {
             Ok((settled, notices)) => {
                 notices.into_iter().for_each(|notice| drop(self.reports.send(Report::Entered(notice))));
@@ -189,24 +192,24 @@ impl Recorder {
             let _ = self.reports.send(Report::Settled(id, settled));
             return;
         }
-        match self.spool.dir(Queue::Active).unlink(&id.name()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+        match self.spool.take_out(id, readers) {
+            Ok(finished) => drop(self.removed.send(finished)),
+            Err(error) => {
                 tracing::error!("{id}: cannot remove: {error}");
                 let _ = self.reports.send(Report::Settled(id, settled));
             }
-            _ => drop(self.removed.send(id)),
         }
     }
 }
 
 /// Many removals, one sync.
-fn make_last(spool: &Spool, removals: &Receiver<QueueId>, reports: &UnboundedSender<Report>) {
+fn make_last(spool: &Spool, removals: &Receiver<Finished>, reports: &UnboundedSender<Report>) {
     while let Ok(first) = removals.recv() {
-        let ids: Vec<QueueId> = std::iter::once(first).chain(removals.try_iter()).collect();
-        if let Err(error) = spool.dir(Queue::Active).sync_shared() {
-            tracing::error!("cannot sync the queue after removing {} messages: {error}", ids.len());
+        let finished: Vec<Finished> = std::iter::once(first).chain(removals.try_iter()).collect();
+        if let Err(error) = spool.make_last(&finished) {
+            tracing::error!("cannot sync the queue after removing {} messages: {error}", finished.len());
         }
-        for id in ids {
+        for Finished { id, .. } in finished {
             tracing::info!("{id}: removed");
             let _ = reports.send(Report::Settled(id, Settled::Finished));
         }

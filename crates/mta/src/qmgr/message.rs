@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use handover::Outcome;
 use mail::{Address, EnhancedStatus, QueueId, Recipient};
 
-use crate::spool::QueueFile;
+use crate::spool::{QueueFile, Readers};
 
 /// What the operator wants done with a message once nothing of it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub struct Message {
     pub notes: Notes,
     /// What the operator wants.
     pub wish: Option<Wish>,
+    /// Who may still have the file open when nothing is open any more.
+    pub readers: Readers,
     places: Option<HashMap<Address, usize>>,
 }
 
@@ -107,6 +109,7 @@ impl Message {
             file: Arc::new(Mutex::new(file)),
             notes: Notes::default(),
             wish: None,
+            readers: Readers::None,
             places: None,
         }
     }

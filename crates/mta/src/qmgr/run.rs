@@ -19,7 +19,7 @@ use super::settle::{Settled, Settlement};
 use super::windows::Windows;
 use crate::bounce::Fate;
 use crate::local::line::Line;
-use crate::spool::{Queue, QueueFile};
+use crate::spool::{Queue, QueueFile, Readers};
 
 /// The most recipients with `local` at a time, in all and for one user.
 const OPEN_ORDERS: usize = 2000;
@@ -193,10 +193,10 @@ impl Qmgr {
 
     pub(super) fn reported(&mut self, report: Report) {
         match report {
-            Report::Taken(id, file) => {
+            Report::Taken(id, file, readers) => {
                 self.fetching -= 1;
                 match file {
-                    Some(file) => self.begin(*file),
+                    Some(file) => self.begin(*file, readers),
                     None => self.forget(id),
                 }
             }
@@ -240,8 +240,9 @@ impl Qmgr {
     }
 
     /// A message was read: its recipients take their places in the lines.
-    fn begin(&mut self, file: QueueFile) {
+    fn begin(&mut self, file: QueueFile, readers: Readers) {
         let mut message = Message::new(file);
+        message.readers = readers;
         let id = message.id;
         message.wish = self.wishes.remove(&id);
         let from = message.sender.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -312,6 +313,9 @@ impl Qmgr {
             Event::Down => {
                 self.connection = None;
                 for open in std::mem::take(&mut self.open).into_values() {
+                    if let Some(message) = self.active.get_mut(&open.id) {
+                        message.readers = Readers::Perhaps;
+                    }
                     self.windows.landed(&open.destination);
                     self.windows.push(&open.destination, (open.id, open.slot));
                 }
@@ -387,6 +391,7 @@ impl Qmgr {
             failed: flat(failed),
             deferred: flat(deferred),
             wish: message.wish,
+            readers: message.readers,
         };
         // The file may be used again once the recorder has let go of it.
         drop(message.descriptor);

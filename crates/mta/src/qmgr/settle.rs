@@ -18,7 +18,7 @@ use mail::{EnhancedStatus, QueueId};
 
 use super::message::{Notes, Wish};
 use crate::bounce::{Fate, Kind, Notice, Sender};
-use crate::spool::{Queue, QueueFile, Spool};
+use crate::spool::{Queue, QueueFile, Readers, Spool};
 
 /// How long and how often a message is tried.
 #[derive(Clone, Debug)]
@@ -53,6 +53,8 @@ pub struct Settlement {
     pub deferred: Vec<(usize, EnhancedStatus, String)>,
     /// What the operator wants.
     pub wish: Option<Wish>,
+    /// Who may still have the file open.
+    pub readers: Readers,
 }
 
 /// What became of it.

@@ -79,6 +79,7 @@ fn settlement(message: Message) -> Settlement {
         failed,
         deferred,
         wish: message.wish,
+        readers: message.readers,
     }
 }
 

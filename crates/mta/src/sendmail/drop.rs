@@ -55,7 +55,7 @@ fn take(input: &mut impl Read, maildrop: Dir, config: &Config) -> Result<(), Exi
     let limit = config.bytes("message_size_limit");
     let mut stream = Stream { input, buffer: Vec::new() };
     let prologue = stream.prologue()?;
-    let place = Place { dir: maildrop, id: Names::default().next(), mode: 0o644 };
+    let place = Place { dir: maildrop, id: Names::default().next(), mode: 0o644, pool: None };
     let mut message = Incoming::new(place, &prologue.envelope, &Origin::Local { uid: getuid().as_raw() });
     let recipients = prologue.envelope.recipients.len();
     while let Some(content) = stream.content(recipients)? {

@@ -4,18 +4,21 @@
 //! temporary file. Whatever goes wrong, the temporary file is removed when this value goes.
 
 use std::io;
+use std::sync::Arc;
 
 use durable::{Dir, File, Lock, Patience};
 use mail::{Envelope, QueueId};
 
 use super::TEMPORARY;
 use super::format::{self, MESSAGE_RECORD, Origin};
+use super::pool::Pool;
 
 /// A message that is not promised to anybody yet; dropped, it leaves nothing.
 pub struct Incoming {
     dir: Dir,
     id: QueueId,
     mode: u32,
+    pool: Option<Arc<Pool>>,
     /// What is not yet in the file; first of all the prologue.
     buffer: Vec<u8>,
     file: Option<File>,
@@ -34,17 +37,20 @@ pub(crate) struct Place {
     pub(crate) dir: Dir,
     pub(crate) id: QueueId,
     pub(crate) mode: u32,
+    /// Where files of finished messages can be had.
+    pub(crate) pool: Option<Arc<Pool>>,
 }
 
 impl Incoming {
     /// Begins a message there. Nothing touches the disk yet.
     pub(crate) fn new(place: Place, envelope: &Envelope, origin: &Origin) -> Self {
-        let Place { dir, id, mode } = place;
+        let Place { dir, id, mode, pool } = place;
         let buffer = format::prologue(id, envelope, origin);
         Self {
             dir,
             id,
             mode,
+            pool,
             message_record: (buffer.len() - MESSAGE_RECORD) as u64,
             buffer,
             file: None,
@@ -101,20 +107,15 @@ impl Incoming {
         Ok(self.promised())
     }
 
-    /// Commits messages of one spool together: one sync of the file system when there are many, one of the directory.
+    /// Commits messages of one spool together: their files are synced at the least cost, their directory once.
     /// The results are in the order of the messages; a failed shared sync is every message's failure.
     #[must_use]
     pub fn commit_all(messages: Vec<Self>) -> Vec<io::Result<QueueId>> {
-        let many = messages.len() >= MANY;
         let step = |message: io::Result<Self>, step: fn(&mut Self) -> io::Result<()>| {
             message.and_then(|mut message| step(&mut message).map(|()| message))
         };
         let mut messages: Vec<_> = messages.into_iter().map(|message| step(Ok(message), Self::complete)).collect();
-        if many {
-            messages = shared(messages, Dir::sync_filesystem);
-        } else {
-            messages = messages.into_iter().map(|message| step(message, |it| it.file()?.sync())).collect();
-        }
+        messages = synced(messages);
         messages = messages.into_iter().map(|message| step(message, Self::rename)).collect();
         shared(messages, Dir::sync_shared).into_iter().map(|message| message.map(Self::promised)).collect()
     }
@@ -127,6 +128,10 @@ impl Incoming {
         if self.file.is_none() {
             let at = usize::try_from(self.message_record).map_err(|_| io::ErrorKind::FileTooLarge)?;
             self.buffer[at..at + MESSAGE_RECORD].copy_from_slice(&length);
+            // Zeros: where a used file goes on with octets of its former life, no record begins; a new file has room to be
+            // used again.
+            self.buffer.resize((self.buffer.len() + 1).next_multiple_of(BLOCK), 0);
+            self.file = self.pool.as_ref().and_then(|pool| pool.claim(&self.dir, &self.temporary()));
             self.flush()
         } else {
             self.flush()?;
@@ -180,6 +185,16 @@ impl Drop for Incoming {
     }
 }
 
+/// Syncs the files of all messages that are still well.
+fn synced(messages: Vec<io::Result<Incoming>>) -> Vec<io::Result<Incoming>> {
+    let well = || messages.iter().flatten();
+    let files: Vec<&File> = well().filter_map(|message| message.file.as_ref()).collect();
+    let Some(first) = well().next() else { return messages };
+    let mut outcomes = first.dir.sync_files(&files).into_iter();
+    let mut outcome = || outcomes.next().unwrap_or_else(|| Err(io::ErrorKind::Other.into()));
+    messages.into_iter().map(|message| message.and_then(|message| outcome().map(|()| message))).collect()
+}
+
 /// One sync for all messages that are still well. If it fails, each has failed and removes what it left.
 fn shared(messages: Vec<io::Result<Incoming>>, sync: fn(&Dir) -> io::Result<()>) -> Vec<io::Result<Incoming>> {
     let Some(Ok(first)) = messages.iter().find(|message| message.is_ok()) else { return messages };
@@ -192,7 +207,7 @@ fn shared(messages: Vec<io::Result<Incoming>>, sync: fn(&Dir) -> io::Result<()>)
     }
 }
 
-/// From here on one sync of the whole file system is cheaper than one of each file.
-const MANY: usize = 4;
+/// Files of small messages end at a multiple of this.
+const BLOCK: usize = 4096;
 /// Below this many octets a message goes to the disk in one write.
 const SMALL: usize = 128 * 1024;
