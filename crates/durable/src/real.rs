@@ -190,7 +190,10 @@ impl RawDir for RealDir {
         let synced = nix::unistd::syncfs(&self.fd).map_err(io::Error::from);
         let failures = self.together.note(synced.is_ok(), begin.elapsed());
         let lost = || Err(io::Error::from_raw_os_error(nix::libc::EIO));
-        files.iter().map(|file| if synced.is_ok() && file.begun() != failures { lost() } else { same(&synced) }).collect()
+        files
+            .iter()
+            .map(|file| if synced.is_ok() && file.begun() != failures { lost() } else { same(&synced) })
+            .collect()
     }
 
     fn space(&self) -> io::Result<Space> {

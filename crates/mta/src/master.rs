@@ -39,7 +39,8 @@ pub fn main() -> ExitCode {
 fn start(dir: &Path) -> Result<(), String> {
     let config = Config::load(dir).map_err(|problems| lines(&problems))?;
     layout::make_log_folder(&config);
-    log::init("master", &crate::set_up::log(&config)).map_err(|e| format!("maillog_file {}: {e}", config.text("maillog_file")))?;
+    log::init("master", &crate::set_up::log(&config))
+        .map_err(|e| format!("maillog_file {}: {e}", config.text("maillog_file")))?;
     let _ = daemon::limits::raise_descriptors();
     layout::make(&config).map_err(|e| e.to_string())?;
     let _only_one = guard::lock(&config)?;

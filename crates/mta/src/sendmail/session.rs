@@ -46,7 +46,12 @@ fn settings(config: &Config) -> Result<Settings, Exit> {
         origin,
         client: Client { name: "localhost".into(), address: "127.0.0.1".into() },
         policy: Policy { in_my_networks: true, auth: Auth::Off, ..Policy::default() },
-        limits: Limits { message_size: config.bytes("message_size_limit"), recipients, line_length, ..Limits::default() },
+        limits: Limits {
+            message_size: config.bytes("message_size_limit"),
+            recipients,
+            line_length,
+            ..Limits::default()
+        },
     })
 }
 

@@ -71,7 +71,11 @@ impl Pool {
 
     fn listed(&self) -> io::Result<Vec<String>> {
         let entries = self.free.entries()?;
-        Ok(entries.into_iter().filter(|e| e.kind == Kind::File && QueueId::parse(&e.name).is_some()).map(|e| e.name).collect())
+        Ok(entries
+            .into_iter()
+            .filter(|e| e.kind == Kind::File && QueueId::parse(&e.name).is_some())
+            .map(|e| e.name)
+            .collect())
     }
 
     /// Moves a finished message's file out of its queue, to wait for the sync of that directory. False: it was unlinked.
@@ -80,7 +84,8 @@ impl Pool {
     /// The disk's.
     pub(super) fn take_in(&self, queue: &Dir, id: QueueId) -> io::Result<bool> {
         let name = id.name();
-        let small = queue.stat(&name).is_ok_and(|meta| meta.kind == Kind::File && meta.size <= LARGEST && meta.links == 1);
+        let small =
+            queue.stat(&name).is_ok_and(|meta| meta.kind == Kind::File && meta.size <= LARGEST && meta.links == 1);
         if small && self.has_room() && queue.rename_new(&name, &self.free, &waiting(id)).is_ok() {
             return Ok(true);
         }
