@@ -2,7 +2,7 @@
 import os, pathlib, random, smtplib, socket, subprocess, sys, threading, time
 
 PROGRAMS = pathlib.Path(os.environ["PROGRAMS"])
-LIFE = os.environ["LIFE"]
+LIFE, MAILBOX = os.environ["LIFE"], os.environ["MAILBOX"]
 ETC, QUEUE, MAIL = pathlib.Path("/mnt/etc"), pathlib.Path("/mnt/queue/spool"), pathlib.Path("/mnt/mail")
 USERS = [f"u{n}" for n in range(4)]
 PORT = 2025
@@ -21,7 +21,7 @@ myhostname: powercut.example
 mydestination: powercut.example, localhost
 inet_interfaces: loopback-only
 inet_protocols: ipv4
-home_mailbox: Maildir/
+home_mailbox: {"Maildir/" if MAILBOX == "maildir" else "Mailbox"}
 port_offset: 2000
 queue_directory: {QUEUE}
 data_directory: /tmp/data
@@ -65,17 +65,27 @@ def queued():
 
 def list_mailboxes():
     for user in USERS:
+        for name, text in mails(user):
+            ids = [line.split(": ")[1] for line in text.splitlines() if line.startswith("Subject: ")]
+            if len(ids) == 1 and text.endswith(f"end of {ids[0]}\n"):
+                say(f"HAVE {ids[0]}/{user}")
+            else:
+                say(f"TORN {name} ({len(text)} octets)")
+    for name in os.listdir(QUEUE / "corrupt"):
+        say(f"TORN queue file {name}")
+
+
+def mails(user):
+    """What a reader would show of one user's mail."""
+    if MAILBOX == "maildir":
         for part in ("new", "cur"):
             folder = MAIL / user / "Maildir" / part
             for name in os.listdir(folder) if folder.is_dir() else []:
-                text = (folder / name).read_text(errors="replace")
-                ids = [line.split(": ")[1] for line in text.splitlines() if line.startswith("Subject: ")]
-                if len(ids) == 1 and text.endswith(f"end of {ids[0]}\n"):
-                    say(f"HAVE {ids[0]}")
-                else:
-                    say(f"TORN {user}/{part}/{name} ({len(text)} octets)")
-    for name in os.listdir(QUEUE / "corrupt"):
-        say(f"TORN queue file {name}")
+                yield f"{user}/{part}/{name}", (folder / name).read_text(errors="replace")
+        return
+    box = MAIL / user / "Mailbox"
+    for number, text in enumerate(box.read_text(errors="replace").split("\n\nFrom ") if box.exists() else []):
+        yield f"{user} number {number}", text.rstrip("\n") + "\n"
 
 
 def message(ident):
@@ -87,15 +97,29 @@ def smtp_burst(lane, number):
     with smtplib.SMTP("127.0.0.1", PORT) as session:
         for n in range(random.randrange(1, 6)):
             ident = f"{LIFE}-{lane}-{number}-{n}"
-            if not session.sendmail("tester@powercut.example", [random.choice(USERS)], message(ident)):
-                say(f"ACK {ident}")
+            users = random.sample(USERS, random.choice([1, 1, 1, 3]))
+            if not session.sendmail("tester@powercut.example", users, message(ident)):
+                acknowledged(ident, users)
 
 
 def sendmail_one(number):
     ident = f"{LIFE}-s-{number}"
-    done = subprocess.run([PROGRAMS / "sendmail", "-C", str(ETC), random.choice(USERS)], input=message(ident).encode())
+    user = random.choice(USERS)
+    done = subprocess.run([PROGRAMS / "sendmail", "-C", str(ETC), user], input=message(ident).encode(), env=lying())
     if done.returncode == 0:
-        say(f"ACK {ident}")
+        acknowledged(ident, [user])
+
+
+def acknowledged(ident, users):
+    for user in users:
+        say(f"ACK {ident}/{user}")
+
+
+def lying():
+    """The environment of our programs; see lying_sync.c."""
+    if not os.environ["WITHOUT"]:
+        return dict(os.environ)
+    return dict(os.environ, LD_PRELOAD=os.environ["LYING"], LYING_SYNC=os.environ["WITHOUT"].replace(";", " "))
 
 
 def load():
@@ -111,7 +135,7 @@ def load():
 
 
 write_configuration()
-subprocess.Popen([PROGRAMS / "master", "-c", str(ETC)])
+subprocess.Popen([PROGRAMS / "master", "-c", str(ETC)], env=lying())
 wait_for("the greeting", 30, answers)
 wait_for("the queue to drain", 60, lambda: queued() == 0)
 list_mailboxes()

@@ -2,7 +2,7 @@
 //!
 //! | state | file | a power cut or kill leaves |
 //! |---|---|---|
-//! | locked | old mailbox | old mailbox (and a dotlock, stale after two minutes) |
+//! | locked | old mailbox | old mailbox (and a dotlock whose holder is known to be gone) |
 //! | writing | old mailbox, then part of the message | old mailbox, then perhaps a part; the queue delivers again |
 //! | synced | old mailbox, then the message | that; if it was not yet told, the queue delivers a second copy |
 //!

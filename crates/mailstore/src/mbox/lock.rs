@@ -14,6 +14,8 @@ use crate::Error;
 use crate::store::Privileged;
 
 const STALE: Duration = Duration::from_secs(120);
+/// More of a lock file is not looked at.
+const LONGEST: u64 = 200;
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// What to do where there is no file.
@@ -122,8 +124,8 @@ impl Place {
         let name = format!("{}.lock", self.name);
         let made = self.with_privilege(|| {
             let lock = self.dir.create(&name, 0o644)?;
-            // The pid is for people; a lock without it still locks.
-            let _ = lock.append(std::process::id().to_string().as_bytes());
+            // Who holds it, for others to see that he is gone; a lock without it still locks.
+            let _ = lock.append(holder().as_bytes());
             Ok(())
         });
         match made {
@@ -136,9 +138,12 @@ impl Place {
         }
     }
 
+    /// A lock whose holder is gone, or an old one that does not say who holds it.
     fn break_stale(&self, name: &str) {
         let Ok(meta) = self.dir.stat(name) else { return };
-        if SystemTime::now().duration_since(meta.mtime).is_ok_and(|age| age > STALE) {
+        let text = self.dir.open_file(name, Access::Read).and_then(|file| file.read_all(LONGEST)).unwrap_or_default();
+        let old = || SystemTime::now().duration_since(meta.mtime).is_ok_and(|age| age > STALE);
+        if is_gone(&String::from_utf8_lossy(&text)) || old() {
             let _ = self.with_privilege(|| self.dir.unlink(name));
         }
     }
@@ -171,8 +176,52 @@ impl Place {
     }
 }
 
+/// The pid, as liblockfile writes it, and on the next line the boot it is of: after a power cut a pid may be another's.
+fn holder() -> String {
+    format!("{}\n{}\n", std::process::id(), boot())
+}
+
+fn boot() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+/// Whether the holder named in a lock file does not run any more. One that names none may.
+fn is_gone(holder: &str) -> bool {
+    let mut lines = holder.lines().map(str::trim);
+    let Some(pid) = lines.next().and_then(|line| line.parse().ok()).filter(|pid| *pid > 0) else { return false };
+    if lines.next().is_some_and(|then| !then.is_empty() && then != boot()) {
+        return true;
+    }
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None) == Err(nix::errno::Errno::ESRCH)
+}
+
 impl Drop for Dotlock {
     fn drop(&mut self) {
         let _ = self.place.with_privilege(|| self.place.dir.unlink(&self.name));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_holder_that_is_gone_is_known() {
+        let boot = boot();
+        let mut child = std::process::Command::new("true").spawn().expect("spawn");
+        let dead = child.id();
+        child.wait().expect("wait");
+        for (holder, gone) in [
+            (holder(), false),
+            (format!("{}\n", std::process::id()), false),
+            (format!("{}\nanother boot\n", std::process::id()), true),
+            (format!("{dead}\n{boot}\n"), true),
+            (format!("{dead}"), true),
+            ("0".into(), false),
+            (String::new(), false),
+            ("somebody".into(), false),
+        ] {
+            assert_eq!(is_gone(&holder), gone, "{holder:?}");
+        }
     }
 }
