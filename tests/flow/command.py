@@ -1,5 +1,6 @@
+#!/usr/bin/env python3
 """The `facteur` command on a running system: try, its refusals, config, reload, queue, trace, stop and start again."""
-import json, os, pathlib, re, shutil, signal, socket, subprocess, sys, tempfile
+import json, os, pathlib, re, shutil, signal, socket, subprocess, tempfile
 
 import facteur
 from facteur import Failure
@@ -12,7 +13,8 @@ class Trial:
         self.top = pathlib.Path(tempfile.mkdtemp(prefix="facteur-try-"))
         self.top.chmod(0o755)
         self.dir, self.programs = self.top / "t", facteur.programs()
-        self.offset = facteur.free_offset()
+        self.ports = facteur.Ports()
+        self.offset = self.ports.offset
         self.child = None
 
     def words(self, **changes):
@@ -56,6 +58,7 @@ class Trial:
     def end(self):
         if self.child:
             self.stop()
+        self.ports.release()
         shutil.rmtree(self.top, ignore_errors=True)
 
 
@@ -143,12 +146,10 @@ def main():
     os.chdir("/")
     trial = Trial()
     try:
-        for part in (first_life, settings, queue, second_life):
-            part(trial)
-            print(f"ok {part.__name__}")
+        facteur.run(first_life, settings, queue, second_life, call=lambda part: part(trial))
     finally:
         trial.end()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

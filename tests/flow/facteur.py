@@ -4,9 +4,10 @@
         system.smtp() / .pop3() / .imap()   sockets that speak lines
         system.wait_log(r"status=sent")     the next matching line of the log, or a failure that shows the log's end
 
-Environment: FACTEUR_BIN (default target/release, else target/debug). Run as root, the programs run as `nobody`.
+Environment: FACTEUR_BIN (default target/release, else target/debug); QUIET: only failures and the counts are printed;
+TRACE: a failure shows where. Run as root, the programs run as `nobody`. Several runs at once do not meet.
 """
-import contextlib, os, pathlib, re, select, shutil, signal, socket, subprocess, sys, tempfile, time
+import contextlib, functools, os, pathlib, random, re, select, shutil, signal, socket, subprocess, sys, tempfile, time, traceback
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 USERS = ["kevin", "foo", "bar", "toto", "titi", "eleve"]
@@ -22,17 +23,41 @@ def programs():
     sys.exit("build first: no master in " + " or ".join(map(str, folders)))
 
 
-def free_offset(ports=(25, 587, 465, 110, 995, 143, 993)):
-    """A port_offset with which all standard ports are free."""
-    for offset in range(20000 + os.getpid() % 300 * 100, 60000, 1000):
-        with contextlib.ExitStack() as stack:
+class Ports:
+    """A port_offset with which all standard ports are free, and stay ours until `release`: other runs of these tests see
+    the name that each claims for it. Below the ports which the kernel gives to clients."""
+
+    STANDARD = (25, 587, 465, 110, 995, 143, 993)
+
+    def __init__(self):
+        for offset in random.sample(range(10000, 31000, 10), 2000):
+            self.claims, self.offset = [], offset
             try:
-                for port in ports:
-                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port + offset))
+                for port in self.STANDARD:
+                    self.claim(port + offset)
+                return
             except OSError:
-                continue
-        return offset
-    sys.exit("no free ports")
+                self.release()
+        sys.exit("no free ports")
+
+    def claim(self, port):
+        name = socket.socket(socket.AF_UNIX)
+        self.claims.append(name)
+        name.bind(f"\0facteur-flow-{port}")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+
+    def release(self):
+        for name in self.claims:
+            name.close()
+
+
+@functools.cache
+def hashes(users):
+    """Each user's name as his password, as /etc/shadow has it; few rounds, as tests log in often."""
+    words = ["openssl", "passwd", "-6", "-salt", "rounds=1000$facteurtests", "-stdin"]
+    done = subprocess.run(words, input="\n".join(users), check=True, capture_output=True, text=True)
+    return done.stdout.split()
 
 
 class Failure(AssertionError):
@@ -42,8 +67,8 @@ class Failure(AssertionError):
 class Lines:
     """A connection that speaks lines."""
 
-    def __init__(self, port, timeout=20, source=None):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout, (source, 0) if source else None)
+    def __init__(self, port, timeout=20, source=None, host="127.0.0.1"):
+        self.socket = socket.create_connection((host, port), timeout, (source, 0) if source else None)
         self.file = self.socket.makefile("rb")
 
     def line(self):
@@ -81,19 +106,20 @@ class System:
     def __init__(self, services=("master", "popd", "imapd"), queue=None, **parameters):
         self.programs, self.services = programs(), services
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="facteur-flow-"))
-        self.offset = free_offset()
+        self.ports = Ports()
+        self.offset = self.ports.offset
         self.as_user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
         self.etc, self.home = self.dir / "etc", self.dir / "home"
         self.queue = pathlib.Path(queue) if queue else self.dir / "spool"
         self.log = self.dir / "mail.log"
         self.parameters = {
             "myhostname": "vm.m3102.com", "mydestination": "m3102.com, vm.m3102.com, localhost", "myorigin": "m3102.com",
-            "inet_interfaces": "loopback-only", "inet_protocols": "ipv4", "home_mailbox": "Maildir/", "port_offset": self.offset,
+            "inet_interfaces": "loopback-only", "inet_protocols": "ipv4", "listen": "127.0.0.1", "home_mailbox": "Maildir/", "port_offset": self.offset,
             "queue_directory": self.queue, "data_directory": self.dir / "data", "run_directory": self.dir / "run", "maillog_file": self.log,
             "daemon_directory": self.programs, "command_directory": self.programs, "alias_maps": self.etc / "aliases",
             "accounts_file": self.etc / "accounts", "mail_spool_directory": self.dir / "mail"} | parameters
         self.children = {}
-        self.read_from = 0
+        self.text, self.read_to, self.read_from = "", 0, 0
         self._lay_out()
 
     def _lay_out(self):
@@ -101,8 +127,7 @@ class System:
             folder.mkdir(parents=True, exist_ok=True)
         self.configure()
         (self.etc / "aliases").write_text("postmaster: root\nroot: eleve\n")
-        hashes = {u: self.hash(u) for u in USERS}
-        (self.etc / "accounts").write_text("".join(self.account(u, hashes[u]) for u in USERS))
+        (self.etc / "accounts").write_text("".join(map(self.account, USERS, hashes(tuple(USERS)))))
         for user in USERS:
             (self.home / user).mkdir(exist_ok=True)
         if self.as_user:
@@ -113,11 +138,6 @@ class System:
         uid = NOBODY if self.as_user else os.getuid()
         gid = NOBODY if self.as_user else os.getgid()
         return f"{user}:{password}:{uid}:{gid}:{user.title()}:{self.home / user}:/bin/sh\n"
-
-    @staticmethod
-    def hash(password):
-        import crypt
-        return crypt.crypt(password, crypt.mksalt(crypt.METHOD_SHA512, rounds=1000))
 
     def configure(self, **changes):
         self.parameters |= changes
@@ -133,14 +153,17 @@ class System:
             self.stop(service)
         if kind is not None:
             print(f"--- end of {self.log}", *self.log_text().splitlines()[-40:], sep="\n", file=sys.stderr)
+        self.ports.release()
+        panics = re.findall(r".*panic(?:ked at|: ).*", self.log_text())
         shutil.rmtree(self.dir, ignore_errors=True)
+        if panics and kind is None:
+            raise Failure(panics[0])
         return False
 
     def start(self, service, wait=True):
         self.children[service] = subprocess.Popen([self.programs / service, "-c", str(self.etc)], stdin=subprocess.DEVNULL, **self.as_user)
         if wait:
-            for port in {"master": [25], "popd": [110], "imapd": [143]}[service]:
-                self.wait_port(port, self.children[service])
+            self.wait_port({"master": 25, "popd": 110, "imapd": 143}[service], self.children[service])
 
     def stop(self, service, how=signal.SIGTERM):
         child = self.children.pop(service)
@@ -175,14 +198,30 @@ class System:
         return result
 
     def log_text(self):
-        return self.log.read_text(errors="replace") if self.log.exists() else ""
+        """The whole log; only what is new is read."""
+        if self.log.exists():
+            with self.log.open("rb") as file:
+                file.seek(self.read_to)
+                new = file.read()
+            whole = new[:new.rfind(b"\n") + 1]
+            self.read_to += len(whole)
+            self.text += whole.decode(errors="replace")
+        return self.text
 
     def mark_log(self):
         """From here on `wait_log` looks."""
         self.read_from = len(self.log_text())
 
-    def wait_log(self, pattern, seconds=20):
-        return self.wait(f"log line like {pattern!r}", lambda: re.search(pattern, self.log_text()[self.read_from:]), seconds)
+    def wait_log(self, pattern, seconds=20, since=None):
+        """The first line that matches, from `since` on (a place in the log) or from the mark."""
+        pattern, at = re.compile(pattern, re.M), self.read_from if since is None else since
+
+        def found():
+            nonlocal at
+            text = self.log_text()
+            match, at = pattern.search(text, at), len(text)
+            return match
+        return self.wait(f"log line like {pattern.pattern!r}", found, seconds)
 
     def pids(self, name):
         """Running processes of one of our programs, of this system only."""
@@ -251,19 +290,21 @@ class System:
         return sum(not n.startswith(".") for d in ("maildrop", "incoming", "active", "deferred") for n in os.listdir(self.queue / d))
 
 
-def run(*tests):
+def run(*tests, call=lambda test: test()):
     """Runs the given test functions (or those named on the command line) and ends with the counts."""
     chosen = [t for t in tests if len(sys.argv) < 2 or t.__name__ in sys.argv[1:]]
-    failed = []
+    failed, begin = [], time.monotonic()
     for test in chosen:
         start = time.monotonic()
         try:
-            test()
-            print(f"ok   {test.__name__} ({time.monotonic() - start:.1f} s)", flush=True)
+            said = call(test)
+            if not os.environ.get("QUIET"):
+                print(f"ok   {test.__name__} ({time.monotonic() - start:.1f} s){f': {said}' if said else ''}", flush=True)
         except Exception as error:
             failed.append(test.__name__)
             print(f"FAIL {test.__name__}: {type(error).__name__}: {error}", flush=True)
-            if os.environ.get("TRACE"):
-                raise
-    print(f"{len(chosen) - len(failed)} passed, {len(failed)} failed")
+            if os.environ.get("TRACE") or not isinstance(error, Failure):
+                traceback.print_exc()
+    name = pathlib.Path(sys.argv[0]).stem
+    print(f"{name}: {len(chosen) - len(failed)} passed, {len(failed)} failed in {time.monotonic() - begin:.0f} s", flush=True)
     sys.exit(1 if failed or not chosen else 0)

@@ -1,27 +1,14 @@
 #!/usr/bin/env python3
-"""Flow test of the IMAP server: the built programs imapd, imap-login and imap in one directory, unprivileged.
+"""The IMAP server with the real programs imapd, imap-login and imap: imaplib, dialogues by hand, deaths, and as root with PAM.
 
-    tests/flow/imap.py [--bin DIR] [--system] [NAME…]
+    tests/flow/imap.py [--system] [NAME…]
 
-DIR is where the programs are (default: $FACTEUR_BIN, else target/debug). Run as root it starts the programs as `nobody`. Only Python's standard
-library; what both readers' services share comes from pop3.py beside this file. Nothing sleeps: every wait is for an event.
+What both readers' services share comes from pop3.py beside this file; --system as there.
 """
-import argparse
-import imaplib
-import os
-import pwd
-import re
-import signal
-import ssl
-import subprocess
-import sys
-import time
-import traceback
-from pathlib import Path
+import imaplib, os, pwd, re, signal, ssl, time
 
-sys.dont_write_bytecode = True
 import pop3
-from pop3 import LIMIT, USERS, Telnet, message
+from pop3 import LIMIT, Telnet, message
 
 CAPABILITY = "IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE LITERAL+ STARTTLS AUTH=PLAIN"
 LARGE = message("Big", "".join(f"{'y' * 70}\n" for _ in range(200_000)))
@@ -33,19 +20,7 @@ MIXED = (b"From: Kevin <kevin@m3102.com>\nTo: foo@m3102.com\nSubject: =?utf-8?q?
 class Imap:
     """What differs from popd."""
 
-    def start(self):
-        mark = self.log.mark()
-        as_user = {"user": self.account.pw_uid, "group": self.account.pw_gid, "extra_groups": []} if os.getuid() == 0 and not self.privileged else {}
-        self.keeper = subprocess.Popen([self.programs / "imapd", "-c", self.dir / "etc"], stderr=subprocess.PIPE, text=True, **as_user)
-        self.log.wait("daemon started", mark)
-
-    @property
-    def port(self):
-        return 143 + self.offset
-
-    @property
-    def tls_port(self):
-        return 993 + self.offset
+    SERVICE, PORT, TLS_PORT = "imapd", 143, 993
 
     def imap(self, user=None):
         client = imaplib.IMAP4("127.0.0.1", self.port, timeout=LIMIT)
@@ -55,14 +30,14 @@ class Imap:
 
     def deliver(self, user, octets, name):
         """As any delivery agent does: written in tmp, renamed into new."""
-        root = self.dir / "home" / user / "Maildir"
+        root = self.home / user / "Maildir"
         written = root / "tmp" / name
         written.write_bytes(octets)
         self.own(root)
         written.rename(root / "new" / name)
 
 
-class System(Imap, pop3.System):
+class Reading(Imap, pop3.Reading):
     """imapd in a directory of its own."""
 
 
@@ -88,7 +63,7 @@ class Typed(Telnet):
 
 
 def typed(system, user="kevin"):
-    t = Typed("127.0.0.1", system.port)
+    t = Typed(system.port)
     assert t.hear() == f"* OK [CAPABILITY {CAPABILITY}] Facteur ready."
     if user:
         assert re.fullmatch(r"a OK \[CAPABILITY IMAP4rev1 .*\] Logged in", t.command(f"login {user} {user}")[1])
@@ -100,7 +75,8 @@ TESTS = []
 
 def test(**settings):
     def add(function):
-        TESTS.append((function.__name__, function, settings))
+        function.settings = settings
+        TESTS.append(function)
         return function
     return add
 
@@ -128,8 +104,8 @@ def the_dialogue_of_the_labs(system):
     t.check("close", "a OK Close completed.")
     t.check("logout", "* BYE Logging out", "a OK Logout completed.")
     assert t.rest() == b""
-    system.log.wait(r"imap-login\[\d+\]: Login: user=<kevin>, method=PLAIN, rip=127.0.0.1, lip=127.0.0.1, mpid=\d+, secured, session=<\S+>$")
-    system.log.wait(r"imap\[\d+\]: imap\(kevin\)<\d+><\S+>: Disconnected: Logged out in=\d+ out=\d+ deleted=1 expunged=1 trashed=0 hdr_count=0 hdr_bytes=0 body_count=1 body_bytes=18$")
+    system.told.wait(r"imap-login\[\d+\]: Login: user=<kevin>, method=PLAIN, rip=127.0.0.1, lip=127.0.0.1, mpid=\d+, secured, session=<\S+>$")
+    system.told.wait(r"imap\[\d+\]: imap\(kevin\)<\d+><\S+>: Disconnected: Logged out in=\d+ out=\d+ deleted=1 expunged=1 trashed=0 hdr_count=0 hdr_bytes=0 body_count=1 body_bytes=18$")
 
 
 @test()
@@ -223,14 +199,14 @@ def two_sessions_and_idle(system):
     a.say("done")
     assert a.hear() == "i OK Idle completed."
     b.check("noop", "* 2 EXISTS", "* 0 RECENT", "a OK NOOP completed.")
-    root = system.dir / "home" / "kevin" / "Maildir"
+    root = system.home / "kevin" / "Maildir"
     for path in list((root / "cur").iterdir()):
         path.unlink()
     assert sorted(a.command("noop")[0]) == ["* 1 EXPUNGE", "* 1 EXPUNGE"]
     lines, _ = b.command("fetch 1:2 flags")
     assert not [line for line in lines if "EXPUNGE" in line]
     assert b.command("noop")[0] == ["* 1 EXPUNGE", "* 1 EXPUNGE"]
-    workers = {re.search(r"mpid=(\d+)", line)[1] for line in system.log.lines if "Login: user" in line}
+    workers = {re.search(r"mpid=(\d+)", line)[1] for line in system.told.lines if "Login: user" in line}
     assert len(workers) == 1, workers
 
 
@@ -284,7 +260,7 @@ def tls_by_starttls_and_from_the_start(system):
     c.authenticate("PLAIN", lambda _: b"\0kevin\0kevin")
     assert c.select()[1] == [b"1"]
     c.logout()
-    system.log.wait("Login: user=<kevin>.*, TLS, session=")
+    system.told.wait("Login: user=<kevin>.*, TLS, session=")
 
 
 @test(home_mailbox="")
@@ -304,7 +280,7 @@ def a_killed_worker_costs_only_its_sessions(system):
     system.maildir("kevin", message("One"))
     t = typed(system)
     t.command("select inbox")
-    os.kill(int(re.search(r"mpid=(\d+)", system.log.wait("Login: user=<kevin>"))[1]), signal.SIGKILL)
+    os.kill(int(re.search(r"mpid=(\d+)", system.told.wait("Login: user=<kevin>"))[1]), signal.SIGKILL)
     assert t.rest() == b""
     c = system.imap("kevin")
     assert c.select()[1] == [b"1"]
@@ -343,14 +319,13 @@ def stopping_says_goodbye(system):
     assert system.keeper.wait(LIMIT) == 0
 
 
-def as_root_with_pam(programs):
-    system = Privileged(programs)
-    try:
+def as_root_with_pam():
+    with Privileged() as system:
         path = system.spool(message("One"), message("Two"))
         t = typed(system, None)
         t.check("login root wrong", "a NO [AUTHENTICATIONFAILED] Authentication failed.")
         assert t.command(f'login {system.USER} "{system.PASSWORD}"')[1].endswith("Logged in")
-        worker = int(re.search(r"mpid=(\d+)", system.log.wait(f"Login: user=<{system.USER}>"))[1])
+        worker = int(re.search(r"mpid=(\d+)", system.told.wait(f"Login: user=<{system.USER}>"))[1])
         account = pwd.getpwnam(system.USER)
         assert set(pop3.ids(worker)) == {account.pw_uid}, pop3.ids(worker)
         assert t.command("select inbox")[1] == "a OK [READ-WRITE] Select completed."
@@ -367,47 +342,7 @@ def as_root_with_pam(programs):
         assert b"Subject: One" not in left and b"Subject: Three" in left
         assert path.stat().st_uid == account.pw_uid and path.stat().st_mode & 0o777 == 0o660
         assert t.command("create Sent")[1] == "a OK Create completed." and t.command("copy 1 Sent")[1].endswith("Copy completed.")
-    except Exception:
-        print("\n".join(system.log.lines[-20:]))
-        raise
-    finally:
-        system.close()
-
-
-def run(name, function, settings, programs):
-    system = System(programs, **settings)
-    try:
-        function(system)
-        return True
-    except Exception:
-        traceback.print_exc()
-        print("\n".join(system.log.lines[-20:]))
-        return False
-    finally:
-        try:
-            system.close()
-        except AssertionError as error:
-            print(f"{name}: at the end: {error}")
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--bin", default=os.environ.get("FACTEUR_BIN", pop3.HERE.parents[2] / "target" / "debug"), type=Path)
-    parser.add_argument("names", nargs="*")
-    parser.add_argument("--system", action="store_true", help="also as root, on a machine to spare")
-    options = parser.parse_args()
-    if options.system:
-        as_root_with_pam(options.bin.resolve())
-        print("ok   as_root_with_pam", flush=True)
-    failed = 0
-    for name, function, settings in TESTS:
-        if options.names and name not in options.names:
-            continue
-        ok = run(name, function, settings, options.bin.resolve())
-        failed += not ok
-        print("ok  " if ok else "FAIL", name, flush=True)
-    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":
-    main()
+    pop3.main(TESTS, Reading, as_root_with_pam)

@@ -1,139 +1,73 @@
 #!/usr/bin/env python3
-"""Flow test of the POP3 server: the built programs popd, pop3-login and pop3 in one directory, unprivileged.
+"""The POP3 server with the real programs popd, pop3-login and pop3: poplib, dialogues by hand, deaths, and as root with PAM.
 
-    tests/flow/pop3.py [--bin DIR] [--system] [NAME…]
+    tests/flow/pop3.py [--system] [NAME…]
 
-DIR is where the programs are (default: target/debug). Run as root it starts the programs as `nobody`, so that the mode is
-the same. With --system (as root, on a machine to spare) the keeper also runs privileged, with PAM and users made and removed
-again. Only Python's standard library. Nothing sleeps: every wait is for an event, with a limit.
+With --system (as root, on a machine to spare) the keeper also runs privileged, with PAM and users made and removed again.
 """
-import argparse
-import base64
-import os
-import poplib
-import pwd
-import re
-import resource
-import select
-import shutil
-import signal
-import socket
-import ssl
-import subprocess
-import sys
-import tempfile
-import threading
-import time
+import base64, os, poplib, pwd, re, resource, select, shutil, signal, socket, ssl, subprocess, sys, time
 from pathlib import Path
 
+from facteur import TOP, Lines, run
+import facteur
+
 LIMIT = 20  # seconds until something that should happen is given up
-HERE = Path(__file__).resolve()
 USERS = ["kevin", "foo", "bar", "toto"]
 
 
-def crypt6(password):
-    return subprocess.run(["openssl", "passwd", "-6", password], check=True, capture_output=True, text=True).stdout.strip()
-
-
 class Log:
-    """The log file, followed; `wait` returns the first line from `mark` on that matches."""
+    """The log of a system; `wait` returns the first line from `mark` on that matches."""
 
-    def __init__(self, path):
-        self.lines, self.changed = [], threading.Condition()
-        path.touch()
-        os.chmod(path, 0o666)
-        self.tail = subprocess.Popen(["tail", "-n", "+1", "-F", "-s", "0.05", str(path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        threading.Thread(target=self.follow, daemon=True).start()
+    def __init__(self, system):
+        self.system = system
 
-    def follow(self):
-        for line in self.tail.stdout:
-            with self.changed:
-                self.lines.append(line.rstrip("\n"))
-                self.changed.notify_all()
+    @property
+    def lines(self):
+        return self.system.log_text().splitlines()
 
     def mark(self):
-        return len(self.lines)
+        return len(self.system.log_text())
 
-    def wait(self, pattern, mark=0, limit=LIMIT):
-        found = lambda: next((line for line in self.lines[mark:] if re.search(pattern, line)), None)
-        with self.changed:
-            if not self.changed.wait_for(found, limit):
-                raise AssertionError(f"no line /{pattern}/ in the log:\n" + "\n".join(self.lines[mark:]))
-            return found()
-
-    def close(self):
-        self.tail.terminate()
-        self.tail.wait()
+    def wait(self, pattern, mark=0):
+        found = self.system.wait_log(pattern, LIMIT, mark)
+        text = found.string
+        return text[text.rfind("\n", 0, found.start()) + 1:text.find("\n", found.start())]
 
 
-class System:
-    """popd in a directory of its own."""
+class Reading(facteur.System):
+    """One readers' service in a directory of its own."""
 
+    SERVICE, PORT, TLS_PORT = "popd", 110, 995
     privileged = False
 
-    def __init__(self, programs, **settings):
-        self.dir = Path(tempfile.mkdtemp(prefix="facteur-pop3-"))
-        os.chmod(self.dir, 0o755)
-        self.account = pwd.getpwnam("nobody") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
-        self.offset = free_offset()
-        for user in USERS:
-            (self.dir / "home" / user).mkdir(parents=True)
-        for name in ("etc", "data", "run", "spool"):
-            (self.dir / name).mkdir()
-        line = "{0}:{1}:{2}:{3}:{0}:{4}/home/{0}:/bin/sh\n"
-        (self.dir / "accounts").write_text("".join(line.format(user, crypt6(user), self.account.pw_uid, self.account.pw_gid, self.dir) for user in USERS))
-        base = {
-            "accounts_file": self.dir / "accounts",
-            "daemon_directory": programs,
-            "data_directory": self.dir / "data",
-            "run_directory": self.dir / "run",
-            "mail_spool_directory": self.dir / "spool",
-            "maillog_file": self.dir / "mail.log",
-            "mydestination": "m3102.com",
-            "port_offset": self.offset,
-            "listen": "127.0.0.1",
-            "home_mailbox": "Maildir/",
-        }
-        text = "".join(f"{name}: \"{value}\"\n" for name, value in {**base, **settings}.items())
-        (self.dir / "etc" / "facteur.yaml").write_text(text)
-        self.log = Log(self.dir / "mail.log")
-        self.own(self.dir)
-        self.programs = Path(programs)
-        self.start()
+    def __init__(self, **settings):
+        super().__init__([self.SERVICE], **settings)
+        self.told = Log(self)
+        if self.privileged:
+            self.as_user = {}
 
     def own(self, top):
-        if os.getuid() == 0:
+        if self.as_user:
             for path in [top, *top.rglob("*")]:
-                os.chown(path, self.account.pw_uid, self.account.pw_gid, follow_symlinks=False)
+                os.chown(path, facteur.NOBODY, facteur.NOBODY, follow_symlinks=False)
 
-    def start(self):
-        mark = self.log.mark()
-        as_user = {"user": self.account.pw_uid, "group": self.account.pw_gid, "extra_groups": []} if os.getuid() == 0 and not self.privileged else {}
-        self.keeper = subprocess.Popen([self.programs / "popd", "-c", self.dir / "etc"], stderr=subprocess.PIPE, text=True, **as_user)
-        self.log.wait("daemon started", mark)
+    @property
+    def keeper(self):
+        return self.children[self.SERVICE]
 
-    def stop(self):
-        self.keeper.send_signal(signal.SIGTERM)
-        assert self.keeper.wait(LIMIT) == 0, "popd did not end well"
-
-    def close(self):
-        if self.keeper.poll() is None:
-            self.stop()
-        self.log.close()
-        bad = [line for line in self.log.lines if re.search(r"panic: |fatal: (?!port)", line)]
-        shutil.rmtree(self.dir)
-        assert not bad, bad
+    def again(self):
+        self.start(self.SERVICE)
 
     @property
     def port(self):
-        return 110 + self.offset
+        return self.PORT + self.offset
 
     @property
     def tls_port(self):
-        return 995 + self.offset
+        return self.TLS_PORT + self.offset
 
     def maildir(self, user, *messages):
-        root = self.dir / "home" / user / "Maildir"
+        root = self.home / user / "Maildir"
         for name in ("cur", "new", "tmp"):
             (root / name).mkdir(parents=True, exist_ok=True)
         for number, message in enumerate(messages):
@@ -142,32 +76,28 @@ class System:
         return root
 
     def mbox(self, user, *messages):
-        path = self.dir / "spool" / user
+        path = self.dir / "mail" / user
         path.write_bytes(b"".join(b"From root@vm  Fri Nov 20 16:11:07 2026\n" + message + b"\n" for message in messages))
         os.chmod(path, 0o600)
         self.own(path)
         return path
 
-    def pop(self, user=None, password=None, **kind):
+    def pop(self, user=None, password=None):
         client = poplib.POP3("127.0.0.1", self.port, timeout=LIMIT)
         if user:
             client.user(user)
             client.pass_(password or user)
         return client
 
-    def telnet(self, address="127.0.0.1", port=None):
-        return Telnet(address, port or self.port)
+    def telnet(self):
+        return Telnet(self.port)
 
 
-class Telnet:
-    """A client that types lines and reads lines."""
-
-    def __init__(self, address, port, source=None):
-        self.socket = socket.create_connection((address, port), timeout=LIMIT, source_address=source)
-        self.file = self.socket.makefile("rb")
+class Telnet(Lines):
+    """A client that types lines and reads lines; "" when the server has closed."""
 
     def say(self, line, end="\r\n"):
-        self.socket.sendall((line + end).encode())
+        self.send(line, end)
 
     def hear(self):
         return self.file.readline().decode().rstrip("\r\n")
@@ -189,22 +119,6 @@ class Telnet:
             lines.append(line)
         return lines
 
-    def close(self):
-        self.file.close()
-        self.socket.close()
-
-
-def free_offset():
-    for offset in range(20000 + os.getpid() % 20000, 60000, 7):
-        try:
-            for port in (110, 995):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port + offset))
-            return offset
-        except OSError:
-            pass
-    raise AssertionError("no free ports")
-
 
 def message(subject, body="Bonjour\n"):
     return f"Return-Path: <root@vm>\nFrom: root@vm\nSubject: {subject}\n\n{body}".encode()
@@ -219,7 +133,8 @@ TESTS = []
 
 def test(**settings):
     def add(function):
-        TESTS.append((function.__name__, function, settings))
+        function.settings = settings
+        TESTS.append(function)
         return function
     return add
 
@@ -248,8 +163,8 @@ def the_dialogue_of_the_labs(system):
     t.expect("dele 1", "+OK Marked to be deleted.")
     t.expect("quit", "+OK Logging out, messages deleted.")
     assert t.rest() == b""
-    system.log.wait(r"pop3-login\[\d+\]: Login: user=<kevin>, method=PLAIN, rip=127.0.0.1, lip=127.0.0.1, mpid=\d+, secured, session=<\S{16}>$")
-    system.log.wait(rf"pop3\[(\d+)\]: pop3\(kevin\)<\d+><\S+>: Disconnected: Logged out top=0/0, retr=1/{size + len(f'+OK {size} octets') + 2}, del=1/1, size={size}$")
+    system.told.wait(r"pop3-login\[\d+\]: Login: user=<kevin>, method=PLAIN, rip=127.0.0.1, lip=127.0.0.1, mpid=\d+, secured, session=<\S{16}>$")
+    system.told.wait(rf"pop3\[(\d+)\]: pop3\(kevin\)<\d+><\S+>: Disconnected: Logged out top=0/0, retr=1/{size + len(f'+OK {size} octets') + 2}, del=1/1, size={size}$")
     assert system.pop("kevin").stat() == (0, 0)
 
 
@@ -260,7 +175,7 @@ def messages_stay_unless_quit_and_uidls_are_stable(system):
     uidls = first.uidl()[1]
     first.dele(1)
     first.close()
-    system.log.wait("Disconnected: Connection closed top=0/0, retr=0/0, del=0/2")
+    system.told.wait("Disconnected: Connection closed top=0/0, retr=0/0, del=0/2")
     second = system.pop("kevin")
     assert second.uidl()[1] == uidls
     second.dele(1)
@@ -316,7 +231,7 @@ def wrong_passwords_look_alike(system):
         t.expect(f"pass {password}", "-ERR [AUTH] Authentication failed.")
         took[user] = time.monotonic() - before
         t.close()
-        system.log.wait(rf"pop3-login\[\d+\]: Disconnected: Connection closed \(auth failed, 1 attempts in 2 secs\): user=<{user}>, method=PLAIN, rip=127.0.0.1, lip=127.0.0.1, secured, session=<\S+>$")
+        system.told.wait(rf"pop3-login\[\d+\]: Disconnected: Connection closed \(auth failed, 1 attempts in 2 secs\): user=<{user}>, method=PLAIN, rip=127.0.0.1, lip=127.0.0.1, secured, session=<\S+>$")
     assert all(1.9 < seconds < 3 for seconds in took.values()), took
 
 
@@ -342,7 +257,7 @@ def tls_by_stls_and_from_the_start(system):
     client.pass_("kevin")
     assert client.stat()[0] == 1
     client.quit()
-    system.log.wait("Login: user=<kevin>.*, TLS, session=")
+    system.told.wait("Login: user=<kevin>.*, TLS, session=")
     client = poplib.POP3_SSL("127.0.0.1", system.tls_port, context=context, timeout=LIMIT)
     client.user("kevin")
     client.pass_("kevin")
@@ -352,7 +267,7 @@ def tls_by_stls_and_from_the_start(system):
     t.hear()
     t.say("STLS\r\nUSER kevin")
     assert t.hear() == "+OK Begin TLS negotiation now." and t.rest() == b""
-    system.log.wait("plaintext after the command that starts TLS")
+    system.told.wait("plaintext after the command that starts TLS")
 
 
 @test()
@@ -388,11 +303,11 @@ def two_hundred_sessions_at_once(system):
         admitted += answer == "+OK Logged in."
         refused += answer.startswith("-ERR [SYS/TEMP] Maximum number of connections")
     assert (admitted, refused) == (10 * len(users), 200 - 10 * len(users)), (admitted, refused)
-    workers = {re.search(r"mpid=(\d+)", line)[1] for line in system.log.lines if "Login: user" in line}
+    workers = {re.search(r"mpid=(\d+)", line)[1] for line in system.told.lines if "Login: user" in line}
     assert len(workers) <= len(users), workers
     for client in clients:
         client.close()
-    system.log.wait(r"pop3-login.*Disconnected: Connection closed \(too many connections of this user from this address\): user=<kevin>")
+    system.told.wait(r"pop3-login.*Disconnected: Connection closed \(too many connections of this user from this address\): user=<kevin>")
     assert system.pop("kevin", "kevin").quit()
 
 
@@ -440,19 +355,19 @@ def a_mailbox_that_cannot_be_written_is_no_false_success(system):
     finally:
         for path in (root, root / "new", root / "cur", root / "tmp"):
             os.chmod(path, 0o700)
-    system.log.wait("pop3.*Disconnected: Logged out, deletion failed .*del=0/1")
+    system.told.wait("pop3.*Disconnected: Logged out, deletion failed .*del=0/1")
     assert system.pop("kevin").stat()[0] == 1
 
 
 @test()
 def a_missing_home_is_temporary(system):
-    shutil.rmtree(system.dir / "home" / "foo")
+    shutil.rmtree(system.home / "foo")
     t = system.telnet()
     t.hear()
     t.expect("USER foo", "+OK")
     t.expect("PASS foo", "-ERR [SYS/TEMP] Mailbox cannot be opened now.")
     assert t.rest() == b""
-    system.log.wait(r"pop3\[\d+\]: error: pop3\(foo\)<\d+><\S+>: ")
+    system.told.wait(r"pop3\[\d+\]: error: pop3\(foo\)<\d+><\S+>: ")
 
 
 @test()
@@ -489,15 +404,15 @@ def a_renewed_certificate_is_used(system):
 def a_dead_front_and_a_dead_worker_are_replaced(system):
     system.maildir("kevin", message("Test"))
     client = system.pop("kevin")
-    worker = int(re.search(r"mpid=(\d+)", system.log.wait("Login: user=<kevin>"))[1])
-    front = int(re.search(r"pop3-login\[(\d+)\]", system.log.wait("Login: user=<kevin>"))[1])
+    worker = int(re.search(r"mpid=(\d+)", system.told.wait("Login: user=<kevin>"))[1])
+    front = int(re.search(r"pop3-login\[(\d+)\]", system.told.wait("Login: user=<kevin>"))[1])
     os.kill(front, signal.SIGKILL)
-    system.log.wait(f"process pop3-login pid {front}")
+    system.told.wait(f"process pop3-login pid {front}")
     assert client.stat()[0] == 1, "a session in clear lives on without its front"
-    mark = system.log.mark()
+    mark = system.told.mark()
     assert system.pop("kevin").stat()[0] == 1
     os.kill(worker, signal.SIGKILL)
-    system.log.wait(f"process pop3 pid {worker}", mark)
+    system.told.wait(f"process pop3 pid {worker}", mark)
     assert system.pop("kevin").stat()[0] == 1
 
 
@@ -505,17 +420,18 @@ def a_dead_front_and_a_dead_worker_are_replaced(system):
 def a_killed_keeper_leaves_nobody_behind(system):
     system.maildir("kevin", message("Test"))
     client = system.pop("kevin")
-    login = system.log.wait("Login: user=<kevin>")
+    login = system.told.wait("Login: user=<kevin>")
     others = [int(re.search(pattern, login)[1]) for pattern in (r"mpid=(\d+)", r"pop3-login\[(\d+)\]")]
     handles = [os.pidfd_open(pid) for pid in others]
     client.dele(1)
-    system.keeper.kill()
-    system.keeper.wait()
+    keeper = system.children.pop("popd")
+    keeper.kill()
+    keeper.wait()
     for handle in handles:
         assert select.select([handle], [], [], LIMIT)[0], "a process outlived its keeper"
         os.close(handle)
     assert client.file.read() == b"-ERR [SYS/TEMP] Server shutting down.\r\n"
-    system.start()
+    system.again()
     assert system.pop("kevin").stat()[0] == 1
 
 
@@ -525,11 +441,11 @@ def stopping_says_goodbye_and_starting_again_works(system):
     idle, busy = system.telnet(), system.pop("kevin")
     idle.hear()
     busy.dele(1)
-    system.stop()
+    assert system.stop("popd") == 0
     assert idle.hear() == "-ERR [SYS/TEMP] Server shutting down." and idle.rest() == b""
     assert busy.file.read() == b"-ERR [SYS/TEMP] Server shutting down.\r\n"
-    system.log.wait("terminating on signal 15")
-    system.start()
+    system.told.wait("terminating on signal 15")
+    system.again()
     assert system.pop("kevin").stat()[0] == 1
 
 
@@ -537,11 +453,11 @@ def stopping_says_goodbye_and_starting_again_works(system):
 def reload_takes_new_settings_and_keeps_sessions(system):
     system.maildir("kevin", message("Test"))
     client = system.pop("kevin")
-    with open(system.dir / "etc" / "facteur.yaml", "a") as config:
+    with open(system.etc / "facteur.yaml", "a") as config:
         config.write('login_greeting: "Bonjour."\n')
-    mark = system.log.mark()
+    mark = system.told.mark()
     system.keeper.send_signal(signal.SIGHUP)
-    system.log.wait("reload -- version", mark)
+    system.told.wait("reload -- version", mark)
     deadline = time.monotonic() + LIMIT
     while system.telnet().hear() != "+OK Bonjour.":
         assert time.monotonic() < deadline, "the new greeting never came"
@@ -551,7 +467,7 @@ def reload_takes_new_settings_and_keeps_sessions(system):
 
 @test()
 def a_port_in_use_is_one_clear_line(system):
-    second = subprocess.run([system.programs / "popd", "-c", system.dir / "etc"], capture_output=True, text=True, timeout=LIMIT)
+    second = subprocess.run([system.programs / "popd", "-c", system.etc], capture_output=True, text=True, timeout=LIMIT)
     assert second.returncode == 1 and second.stderr.splitlines() == [f"fatal: port {system.port} on 127.0.0.1 is in use by another program"], second
 
 
@@ -562,7 +478,7 @@ def cleartext_refused(system):
     t.expect("USER kevin", "-ERR [AUTH] Plaintext authentication disallowed on non-secure (SSL/TLS) connections.")
     t.expect("PASS kevin", "-ERR [AUTH] Plaintext authentication disallowed on non-secure (SSL/TLS) connections.")
     t.expect("QUIT", "+OK Logging out")
-    system.log.wait(r"Disconnected: Aborted login by logging out \(tried to use disallowed plaintext auth\): user=<>, rip=127.0.0.1")
+    system.told.wait(r"Disconnected: Aborted login by logging out \(tried to use disallowed plaintext auth\): user=<>, rip=127.0.0.1")
 
 
 @test(listen="0.0.0.0")
@@ -572,44 +488,52 @@ def cleartext_from_elsewhere(system):
         if address is None:
             return "skipped: no second address"
         for source, allowed in [("127.0.0.1", True), (address, True)]:
-            t = Telnet(address if source != "127.0.0.1" else "127.0.0.1", system.port)
+            t = Telnet(system.port, host=source)
             t.hear()
             assert t.ask("USER kevin").startswith("+OK") is allowed
             t.close()
-        elsewhere = Telnet(address, system.port, source=(address.rsplit(".", 1)[0] + ".24", 0))
+        elsewhere = Telnet(system.port, host=address, source=address.rsplit(".", 1)[0] + ".24")
         elsewhere.hear()
         elsewhere.expect("USER kevin", "-ERR [AUTH] Plaintext authentication disallowed on non-secure (SSL/TLS) connections.")
         elsewhere.close()
 
 
-class Privileged(System):
-    """popd as root, accounts from PAM. Makes two users and the PAM service, and takes them away again."""
+class Privileged(Reading):
+    """The keeper as root, accounts from PAM. Makes two users and the PAM service, and takes them away again."""
 
     privileged = True
     USER, FRONT, PASSWORD = "facteur-t1", "facteur-t2", "Pässwort 1"
     PAM = Path("/etc/pam.d/facteur")
 
-    def __init__(self, programs, **settings):
-        for command in (["useradd", "-m", "-s", "/bin/sh", self.USER], ["useradd", "-r", "-M", "-s", "/usr/sbin/nologin", self.FRONT]):
-            subprocess.run(command, check=True)
-        subprocess.run(["chpasswd"], input=f"{self.USER}:{self.PASSWORD}\n", text=True, check=True)
-        self.made_pam = not self.PAM.exists()
-        if self.made_pam:
-            shutil.copy(HERE.parents[2] / "etc" / "pam.d" / "facteur", self.PAM)
+    def __init__(self, **settings):
         system = {"accounts_file": "", "default_login_user": self.FRONT, "mail_spool_directory": "/var/mail", "home_mailbox": ""}
-        super().__init__(programs, **{**system, **settings})
+        super().__init__(**{**system, **settings})
+        self.dir.chmod(0o755)
+
+    def __enter__(self):
+        self.made_pam = not self.PAM.exists()
+        try:
+            for command in (["useradd", "-m", "-s", "/bin/sh", self.USER], ["useradd", "-r", "-M", "-s", "/usr/sbin/nologin", self.FRONT]):
+                subprocess.run(command, check=True)
+            subprocess.run(["chpasswd"], input=f"{self.USER}:{self.PASSWORD}\n", text=True, check=True)
+            if self.made_pam:
+                shutil.copy(TOP / "etc" / "pam.d" / "facteur", self.PAM)
+            return super().__enter__()
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
 
     def own(self, top):
         pass
 
-    def close(self):
+    def __exit__(self, *how):
         try:
-            super().close()
+            return super().__exit__(*how)
         finally:
             for user in (self.USER, self.FRONT):
                 subprocess.run(["userdel", "-r", "-f", user], capture_output=True)
             if self.made_pam:
-                self.PAM.unlink()
+                self.PAM.unlink(missing_ok=True)
 
     def spool(self, *messages):
         path = Path("/var/mail") / self.USER
@@ -625,9 +549,8 @@ def ids(pid):
     return [int(field) for field in re.search(r"Uid:\s(.*)", status)[1].split()]
 
 
-def as_root_with_pam(programs):
-    system = Privileged(programs)
-    try:
+def as_root_with_pam():
+    with Privileged() as system:
         path = system.spool(message("One"), message("Two"))
         t = system.telnet()
         t.hear()
@@ -637,7 +560,7 @@ def as_root_with_pam(programs):
         t.expect("pass wrong", "-ERR [AUTH] Authentication failed.")
         t.expect(f"user {system.USER}", "+OK")
         t.expect(f"pass {system.PASSWORD}", "+OK Logged in.")
-        login = system.log.wait(f"Login: user=<{system.USER}>")
+        login = system.told.wait(f"Login: user=<{system.USER}>")
         worker, front = int(re.search(r"mpid=(\d+)", login)[1]), int(re.search(r"pop3-login\[(\d+)\]", login)[1])
         assert set(ids(worker)) == {pwd.getpwnam(system.USER).pw_uid}, ids(worker)
         assert set(ids(front)) == {pwd.getpwnam(system.FRONT).pw_uid}, ids(front)
@@ -648,11 +571,6 @@ def as_root_with_pam(programs):
         left = path.read_bytes()
         assert b"Subject: One" not in left and b"Subject: Two" in left
         assert path.stat().st_uid == pwd.getpwnam(system.USER).pw_uid and path.stat().st_mode & 0o777 == 0o660
-        return "ok"
-    finally:
-        if not sys.exc_info()[0] is None:
-            print("\n".join(system.log.lines))
-        system.close()
 
 
 class second_address:
@@ -670,34 +588,21 @@ class second_address:
             subprocess.run(["ip", "addr", "del", host, "dev", "lo"], capture_output=True)
 
 
-def main():
-    arguments = argparse.ArgumentParser()
-    arguments.add_argument("--bin", default=os.environ.get("FACTEUR_BIN", HERE.parents[2] / "target" / "debug"), type=Path)
-    arguments.add_argument("--system", action="store_true")
-    arguments.add_argument("names", nargs="*")
-    arguments = arguments.parse_args()
-    failed = []
-    for name, function, settings in TESTS:
-        if arguments.names and name not in arguments.names:
-            continue
-        began = time.monotonic()
-        system = System(arguments.bin.resolve(), **settings)
-        try:
-            result = function(system) or "ok"
-        except Exception as error:  # noqa: BLE001 - every failure is reported and the next test runs
-            result = f"FAILED: {type(error).__name__}: {error}"
-            failed.append(name)
-            print("\n".join(system.log.lines))
-        try:
-            system.close()
-        except Exception as error:  # noqa: BLE001
-            result = f"FAILED at the end: {error}"
-            failed.append(name)
-        print(f"{name}: {result} ({time.monotonic() - began:.1f} s)", flush=True)
-    if arguments.system:
-        print(f"as_root_with_pam: {as_root_with_pam(arguments.bin.resolve())}")
-    return 1 if failed else 0
+def with_system(kind):
+    """How `run` calls a test: with a system of its own."""
+    def call(test):
+        with kind(**test.settings) as system:
+            return test(system)
+    return call
+
+
+def main(tests, kind, as_root):
+    if "--system" in sys.argv:
+        sys.argv.remove("--system")
+        as_root()
+        print("ok   as_root_with_pam", flush=True)
+    run(*tests, call=with_system(kind))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(TESTS, Reading, as_root_with_pam)
