@@ -47,6 +47,8 @@ def wait_for(what, seconds, condition):
     while not condition():
         if time.monotonic() > end:
             say(f"FAILED waiting for {what}")
+            for line in pathlib.Path("/tmp/mail.log").read_text(errors="replace").splitlines()[-12:]:
+                say(f"  {line}")
             sys.exit(1)
         time.sleep(0.02)
 

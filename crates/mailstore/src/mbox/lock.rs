@@ -138,11 +138,13 @@ impl Place {
         }
     }
 
-    /// A lock whose holder is gone, or an old one that does not say who holds it.
+    /// A lock whose holder is gone, or an old one that does not say who holds it. A power cut leaves its file empty, so an
+    /// empty one is old when it is older than this boot.
     fn break_stale(&self, name: &str) {
         let Ok(meta) = self.dir.stat(name) else { return };
         let text = self.dir.open_file(name, Access::Read).and_then(|file| file.read_all(LONGEST)).unwrap_or_default();
-        let old = || SystemTime::now().duration_since(meta.mtime).is_ok_and(|age| age > STALE);
+        let limit = if text.is_empty() { uptime().min(STALE) } else { STALE };
+        let old = || SystemTime::now().duration_since(meta.mtime).is_ok_and(|age| age > limit);
         if is_gone(&String::from_utf8_lossy(&text)) || old() {
             let _ = self.with_privilege(|| self.dir.unlink(name));
         }
@@ -185,6 +187,13 @@ fn boot() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
+/// How long this boot is; for ever where it cannot be known.
+fn uptime() -> Duration {
+    let text = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
+    let seconds = text.split_whitespace().next().and_then(|word| word.parse().ok());
+    seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(Duration::MAX)
+}
+
 /// Whether the holder named in a lock file does not run any more. One that names none may.
 fn is_gone(holder: &str) -> bool {
     let mut lines = holder.lines().map(str::trim);
@@ -204,6 +213,22 @@ impl Drop for Dotlock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_empty_lock_of_before_this_boot_is_broken() {
+        let place = tempfile::tempdir().expect("tempdir");
+        let dir = Dir::open(place.path()).expect("open");
+        let mbox = Place { dir: dir.clone(), name: "kevin".into(), privileged: None, timeout: Duration::ZERO };
+        let before = SystemTime::now() - uptime() - Duration::from_secs(1);
+        for (text, then, taken) in [("", before, true), ("", SystemTime::now(), false), ("0", SystemTime::now(), false)]
+        {
+            dir.create("kevin.lock", 0o644).and_then(|lock| lock.append(text.as_bytes())).expect("create");
+            dir.set_mtime("kevin.lock", then).expect("mtime");
+            assert!(mbox.dotlock().expect("dotlock").is_none());
+            assert_eq!(mbox.dotlock().expect("dotlock").is_some(), taken, "{text:?} {then:?}");
+            let _ = dir.unlink("kevin.lock");
+        }
+    }
 
     #[test]
     fn a_holder_that_is_gone_is_known() {
