@@ -16,7 +16,7 @@ use config::Config;
 use daemon::log;
 use durable::Dir;
 use mail::QueueId;
-use mta::spool::{OpenError, Queue, QueueFile, Spool};
+use spool::{OpenError, Queue, QueueFile, Spool};
 
 use crate::arguments::{QueueAction, Which};
 use report::Report;

@@ -9,4 +9,3 @@ pub mod qmgr;
 pub mod sendmail;
 pub mod set_up;
 pub mod smtpd;
-pub mod spool;

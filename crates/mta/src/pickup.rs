@@ -9,7 +9,7 @@
 //! | state | files | leads on | a crash leaves | mended by |
 //! |---|---|---|---|---|
 //! | being dropped | `maildrop/ID.tmp` | `rename_new` by `facteur-drop` | a part nobody was promised | unlink when an hour old and without a writer |
-//! | dropped | `maildrop/ID` | the commit of [`crate::spool`] under a new name | the drop | picked up at the next start |
+//! | dropped | `maildrop/ID` | the commit of [`spool`] under a new name | the drop | picked up at the next start |
 //! | entered | `maildrop/ID` and `incoming/ID2` | `unlink` of the drop, sync of `maildrop` (synced) | both: delivered once more | nobody |
 //!
 //! What lies in `maildrop` is hostile although `facteur-drop` wrote it: it must be a regular file with one name; its owner,
@@ -24,9 +24,9 @@ use std::time::Duration;
 use config::Config;
 use durable::Dir;
 use privileges::{Exec, Jail, Network};
+use spool::Spool;
 
 use crate::set_up;
-use crate::spool::Spool;
 
 mod complete;
 mod enter;
@@ -70,7 +70,7 @@ fn run(dir: &Path) -> anyhow::Result<()> {
     std::thread::Builder::new().name("showq".into()).spawn(move || listing::serve(&askers, &shown.0, &shown.1))?;
     let mut events = watch::Events::new(signals, wakes, &queue.join("maildrop"))?;
     let mut entry = Arc::new(Entry::new(&config, spool.clone(), maildrop.clone()));
-    crate::spool::clean(&maildrop, STALE)?;
+    spool::clean(&maildrop, STALE)?;
     loop {
         entry.enter_all();
         match events.wait(LOOK)? {

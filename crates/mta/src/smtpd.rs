@@ -18,10 +18,10 @@ use daemon::tls::Tls;
 use daemon::{Channel, arguments, limits, log};
 use durable::Dir;
 use privileges::{Exec, Jail, Network};
+use spool::{Queue, Spool};
 
 use crate::control::{self, Order};
 use crate::set_up;
-use crate::spool::{Queue, Spool};
 
 mod committer;
 mod door;

@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use mail::QueueId;
-use mta::spool::{Damage, Origin, Progress, Queue, QueueFile, Slot};
 use serde::Serialize;
+use spool::{Damage, Origin, Progress, Queue, QueueFile, Slot};
 
 /// The first line of a list.
 pub(super) const HEAD: &str = "-Queue ID-       --Size-- ----Arrival Time---- -Sender/Recipient-------";

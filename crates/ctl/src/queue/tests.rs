@@ -1,7 +1,7 @@
 use std::fs;
 
 use mail::{Address, Envelope, Recipient};
-use mta::spool::Origin;
+use spool::Origin;
 
 use super::*;
 

@@ -9,8 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use mail::date::Moment;
 use mail::{Address, Body, EnhancedStatus, Envelope, QueueId, Recipient, Ret};
-
-use crate::spool::{Origin, QueueFile, Spool};
+use spool::{Origin, QueueFile, Spool};
 
 mod words;
 

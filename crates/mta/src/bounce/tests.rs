@@ -1,8 +1,8 @@
 use durable::Dir;
 use durable::forgetful::Forgetful;
+use spool::Queue;
 
 use super::*;
-use crate::spool::Queue;
 
 fn sender() -> Sender {
     Sender {

@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 
 use config::Config;
 use durable::Dir;
-
-use crate::spool::{Queue, Spool};
+use spool::{Queue, Spool};
 
 /// What could not be made.
 #[derive(Debug)]

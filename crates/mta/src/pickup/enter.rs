@@ -8,9 +8,9 @@ use std::sync::Mutex;
 use config::Config;
 use durable::{Access, Dir};
 use mail::{Address, Domain, Envelope, QueueId, Recipient};
+use spool::{Damage, Incoming, OpenError, Origin, QueueFile, Spool};
 
 use super::complete::{self, Facts};
-use crate::spool::{Damage, Incoming, OpenError, Origin, QueueFile, Spool};
 
 /// What is needed to enter messages.
 pub(super) struct Entry {
@@ -92,7 +92,7 @@ impl Entry {
 
     fn set_aside(&self, dropped: QueueId, damage: Damage) {
         tracing::error!("maildrop/{dropped}: {damage}; moved to corrupt");
-        let corrupt = self.spool.dir(crate::spool::Queue::Corrupt);
+        let corrupt = self.spool.dir(spool::Queue::Corrupt);
         if let Err(error) = self.maildrop.rename_new(&dropped.name(), corrupt, &dropped.name()) {
             tracing::error!("maildrop/{dropped}: {error}");
         }

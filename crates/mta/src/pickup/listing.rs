@@ -14,9 +14,9 @@ use durable::{Access, Dir};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use mail::QueueId;
+use spool::{OpenError, Progress, Queue, QueueFile, Spool};
 
 use crate::sendmail::Exit;
-use crate::spool::{OpenError, Progress, Queue, QueueFile, Spool};
 
 /// The list, read or asked for.
 pub(crate) fn fetch(config: &Config) -> Result<Vec<u8>, Exit> {
@@ -146,8 +146,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spool::Origin;
     use mail::{Address, EnhancedStatus, Envelope, Recipient};
+    use spool::Origin;
 
     #[test]
     fn as_people_know_it() {

@@ -10,11 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use mail::QueueId;
+use spool::{Finished, Queue, QueueFile, Readers, Spool};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::message::Notes;
 use super::settle::{Policy, Settled, Settlement, note};
-use crate::spool::{Finished, Queue, QueueFile, Readers, Spool};
 
 /// For the thread that takes up.
 pub enum Fetch {

@@ -8,8 +8,7 @@ use std::time::SystemTime;
 
 use handover::Outcome;
 use mail::{Address, EnhancedStatus, QueueId, Recipient};
-
-use crate::spool::{QueueFile, Readers};
+use spool::{QueueFile, Readers};
 
 /// What the operator wants done with a message once nothing of it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,13 +24,13 @@ use daemon::shutdown::Signals;
 use daemon::{arguments, limits, log};
 use durable::Dir;
 use privileges::{Exec, Jail, Network};
+use spool::{Queue, Spool};
 use tokio::net::UnixDatagram;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::Instant;
 
 use crate::bounce::Sender;
 use crate::set_up;
-use crate::spool::{Queue, Spool};
 use run::Qmgr;
 use settle::Policy;
 

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use handover::{Order, Outcome, Reply};
 use mail::{Address, EnhancedStatus, QueueId};
+use spool::{Queue, QueueFile, Readers};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::control::{self, Said};
@@ -19,7 +20,6 @@ use super::settle::{Settled, Settlement};
 use super::windows::Windows;
 use crate::bounce::Fate;
 use crate::local::line::Line;
-use crate::spool::{Queue, QueueFile, Readers};
 
 /// The most recipients with `local` at a time, in all and for one user.
 const OPEN_ORDERS: usize = 2000;

@@ -15,10 +15,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use mail::{EnhancedStatus, QueueId};
+use spool::{Queue, QueueFile, Readers, Spool};
 
 use super::message::{Notes, Wish};
 use crate::bounce::{Fate, Kind, Notice, Sender};
-use crate::spool::{Queue, QueueFile, Readers, Spool};
 
 /// How long and how often a message is tried.
 #[derive(Clone, Debug)]

@@ -7,11 +7,11 @@ use durable::Dir;
 use durable::forgetful::{Forgetful, at_every_step};
 use handover::Outcome;
 use mail::{Address, EnhancedStatus, Envelope, QueueId, Recipient};
+use spool::{Origin, Progress, Queue, Spool};
 
 use super::message::{Message, State};
 use super::settle::{Policy, Settled, Settlement, next_try, note};
 use crate::bounce::Sender;
-use crate::spool::{Origin, Progress, Queue, Spool};
 
 fn address(text: &str) -> Address {
     Address::parse(text).expect(text)

@@ -18,11 +18,11 @@ use config::Config;
 use durable::Dir;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{getegid, geteuid, getgid, getuid};
+use spool::format::{self, Piece, Prologue};
+use spool::{Damage, Incoming, Origin};
 
 use super::options::DEFAULT_DIR;
 use super::{Exit, finish, load};
-use crate::spool::format::{self, Piece, Prologue};
-use crate::spool::{Damage, Incoming, Names, Origin, Place};
 
 /// The program.
 #[must_use]
@@ -55,8 +55,8 @@ fn take(input: &mut impl Read, maildrop: Dir, config: &Config) -> Result<(), Exi
     let limit = config.bytes("message_size_limit");
     let mut stream = Stream { input, buffer: Vec::new() };
     let prologue = stream.prologue()?;
-    let place = Place { dir: maildrop, id: Names::default().next(), mode: 0o644, pool: None };
-    let mut message = Incoming::new(place, &prologue.envelope, &Origin::Local { uid: getuid().as_raw() });
+    let origin = Origin::Local { uid: getuid().as_raw() };
+    let mut message = Incoming::outside(maildrop, 0o644, &prologue.envelope, &origin);
     let recipients = prologue.envelope.recipients.len();
     while let Some(content) = stream.content(recipients)? {
         if limit != 0 && message.size().saturating_add(content.len() as u64) > limit {
@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(done, Ok(()));
         let id = QueueId::parse(&names[0]).unwrap();
         let file = Dir::open(temp.path()).unwrap().open_file(&names[0], Access::Read).unwrap();
-        let file = crate::spool::QueueFile::read(file, id).unwrap();
+        let file = spool::QueueFile::read(file, id).unwrap();
         assert_eq!((file.origin.clone(), file.size()), (Origin::Local { uid: getuid().as_raw() }, 4096));
         file.verify().unwrap();
     }

@@ -10,11 +10,11 @@ use config::Config;
 use mail::{Domain, Envelope};
 use smtp::Reply;
 use smtp::server::{Answer, Auth, Client, Limits, Policy, Question, Session, Settings};
+use spool::Names;
 use wire::{Effect, Input, Machine, Piece, Reader, Security};
 
 use super::Exit;
 use super::submit::Helper;
-use crate::spool::Names;
 
 /// Runs the session to its end.
 pub(super) fn run(config: &Config) -> Result<(), Exit> {

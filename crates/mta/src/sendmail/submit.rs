@@ -11,10 +11,10 @@ use std::process::{ChildStdin, Command, Stdio};
 use config::Config;
 use mail::header::{self, AddressItem};
 use mail::{Address, Domain, Envelope, QueueId, Recipient};
+use spool::{Origin, format};
 
 use super::Exit;
 use super::options::{Dots, Options, Recipients};
-use crate::spool::{Origin, format};
 
 /// Reads the message, drops it.
 pub(super) fn run(options: &Options, config: &Config) -> Result<(), Exit> {

@@ -7,9 +7,8 @@ use std::sync::mpsc;
 use std::thread;
 
 use mail::QueueId;
+use spool::Incoming;
 use tokio::sync::oneshot;
-
-use crate::spool::Incoming;
 
 /// The way to the thread, which ends with the last clone.
 #[derive(Clone)]
@@ -63,9 +62,9 @@ const MOST: usize = 256;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spool::{Origin, Queue, Spool};
     use durable::Dir;
     use mail::{Address, Envelope, Recipient};
+    use spool::{Origin, Queue, Spool};
 
     #[tokio::test]
     async fn what_comes_together_is_all_there() {

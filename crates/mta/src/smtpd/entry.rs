@@ -6,10 +6,10 @@ use mail::{Address, Body};
 use smtp::Reply;
 use smtp::headers::{Completion, Head};
 use smtp::server::Transaction;
+use spool::{Incoming, Origin};
 
 use super::rules::Rules;
 use super::server::Server;
-use crate::spool::{Incoming, Origin};
 
 /// An open message.
 pub(super) struct Entry {

@@ -13,6 +13,7 @@ use daemon::tls::Tls;
 use jiff::tz::TimeZone;
 use mail::QueueId;
 use mail::date::Moment;
+use spool::Spool;
 use tokio_util::task::TaskTracker;
 
 use super::Parts;
@@ -21,7 +22,6 @@ use super::names::Names;
 use super::passwords::Passwords;
 use super::recipients::Recipients;
 use super::rules::Rules;
-use crate::spool::Spool;
 
 /// Shared by all sessions.
 pub(super) struct Server {

@@ -122,11 +122,15 @@ pub enum Damage {
 
 /// What stands before the content.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Prologue {
-    pub(crate) arrival: SystemTime,
-    pub(crate) origin: Origin,
-    pub(crate) envelope: Envelope,
-    pub(crate) content: u64,
+pub struct Prologue {
+    /// When the message came in.
+    pub arrival: SystemTime,
+    /// How it came in.
+    pub origin: Origin,
+    /// From whom to whom.
+    pub envelope: Envelope,
+    /// Octets of content that follow.
+    pub content: u64,
 }
 
 /// A record appended after the message.
@@ -163,8 +167,9 @@ impl fmt::Display for Damage {
 
 impl std::error::Error for Damage {}
 
-/// Writes everything up to the content. The last [`MESSAGE_RECORD`] octets are the `M` record.
-pub(crate) fn prologue(id: QueueId, envelope: &Envelope, origin: &Origin) -> Vec<u8> {
+/// Writes everything up to the content. The last `MESSAGE_RECORD` octets are the `M` record.
+#[must_use]
+pub fn prologue(id: QueueId, envelope: &Envelope, origin: &Origin) -> Vec<u8> {
     let mut out = MAGIC.to_vec();
     record(&mut out, b'A', &id.micros().to_le_bytes());
     let sender = envelope.reverse_path.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -186,7 +191,8 @@ pub(crate) fn message_record(content: u64) -> Vec<u8> {
 }
 
 /// The `Z` record.
-pub(crate) fn end_record(checksum: u32, recipients: usize) -> Vec<u8> {
+#[must_use]
+pub fn end_record(checksum: u32, recipients: usize) -> Vec<u8> {
     let mut payload = checksum.to_le_bytes().to_vec();
     payload.extend(u32::try_from(recipients).unwrap_or(u32::MAX).to_le_bytes());
     let mut out = Vec::with_capacity(END_RECORD);
@@ -195,7 +201,8 @@ pub(crate) fn end_record(checksum: u32, recipients: usize) -> Vec<u8> {
 }
 
 /// A piece of content on its way from `sendmail` to `facteur-drop`: a `C` record.
-pub(crate) fn chunk_record(octets: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn chunk_record(octets: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(octets.len() + 9);
     record(&mut out, b'C', octets);
     out
@@ -203,7 +210,7 @@ pub(crate) fn chunk_record(octets: &[u8]) -> Vec<u8> {
 
 /// What stands at the beginning of a stream of `C` records that ends with a `Z` record.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Piece<'a> {
+pub enum Piece<'a> {
     /// Content, and how many octets the record takes.
     Content(&'a [u8], usize),
     /// The end: the checksum of all content.
@@ -213,7 +220,10 @@ pub(crate) enum Piece<'a> {
 }
 
 /// Reads one record of such a stream, of a message of so many recipients.
-pub(crate) fn read_piece(octets: &[u8], recipients: usize) -> Result<Piece<'_>, Damage> {
+///
+/// # Errors
+/// When it is none that may stand there, or a checksum is wrong.
+pub fn read_piece(octets: &[u8], recipients: usize) -> Result<Piece<'_>, Damage> {
     let mut records = Records { octets, at: 0 };
     match records.next() {
         Next::More => Ok(Piece::More),
@@ -281,7 +291,7 @@ impl Appended {
 ///
 /// # Errors
 /// `Ok(None)`: more octets are needed. [`Damage`]: this is no queue file.
-pub(crate) fn read_prologue(head: &[u8]) -> Result<Option<(Prologue, usize)>, Damage> {
+pub fn read_prologue(head: &[u8]) -> Result<Option<(Prologue, usize)>, Damage> {
     let Some((magic, _)) = head.split_first_chunk::<8>() else {
         return if MAGIC.starts_with(head) { Ok(None) } else { Err(Damage::Magic) };
     };

@@ -328,8 +328,12 @@ fn gone(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
-/// Removes the temporary files of `dir` that nobody writes any more; one that cannot be looked at is left.
-pub(crate) fn clean(dir: &Dir, age: Duration) -> io::Result<usize> {
+/// Removes the temporary files of `dir` that nobody writes any more, as [`Spool::clean`] does; one that cannot be looked
+/// at is left.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn clean(dir: &Dir, age: Duration) -> io::Result<usize> {
     let mut removed = 0;
     for entry in dir.entries()? {
         if entry.name.ends_with(TEMPORARY) && is_stale(dir, &entry.name, age) && dir.unlink(&entry.name).is_ok() {

@@ -47,7 +47,10 @@ pub enum OpenError {
 
 impl QueueFile {
     /// Opens a queue file; for reading only, nothing can be noted in it.
-    pub(crate) fn open(dir: &Dir, id: QueueId, access: Access) -> Result<Self, OpenError> {
+    ///
+    /// # Errors
+    /// As [`Spool::read`](crate::Spool::read).
+    pub fn open(dir: &Dir, id: QueueId, access: Access) -> Result<Self, OpenError> {
         let file = match dir.open_file(&id.name(), access) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(OpenError::Gone),
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(Damage::Magic.into()),

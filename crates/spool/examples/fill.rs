@@ -4,7 +4,7 @@ use std::path::Path;
 
 use durable::Dir;
 use mail::{Address, Envelope, Recipient};
-use mta::spool::{Origin, Spool};
+use spool::{Origin, Spool};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

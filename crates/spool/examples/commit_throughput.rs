@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use durable::Dir;
 use mail::{Address, Envelope, Recipient};
-use mta::spool::{Origin, Queue, Spool};
+use spool::{Origin, Queue, Spool};
 
 fn main() -> std::io::Result<()> {
     let mut arguments = std::env::args().skip(1);

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use durable::{Dir, File, Lock, Patience};
 use mail::{Envelope, QueueId};
 
-use super::TEMPORARY;
 use super::format::{self, MESSAGE_RECORD, Origin};
 use super::pool::Pool;
+use super::{Names, TEMPORARY};
 
 /// A message that is not promised to anybody yet; dropped, it leaves nothing.
 pub struct Incoming {
@@ -42,6 +42,12 @@ pub(crate) struct Place {
 }
 
 impl Incoming {
+    /// Begins a message outside the queues, in a directory of its own such as `maildrop`.
+    #[must_use]
+    pub fn outside(dir: Dir, mode: u32, envelope: &Envelope, origin: &Origin) -> Self {
+        Self::new(Place { dir, id: Names::default().next(), mode, pool: None }, envelope, origin)
+    }
+
     /// Begins a message there. Nothing touches the disk yet.
     pub(crate) fn new(place: Place, envelope: &Envelope, origin: &Origin) -> Self {
         let Place { dir, id, mode, pool } = place;
