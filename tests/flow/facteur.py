@@ -287,7 +287,7 @@ class System:
         return self.mails(user)
 
     def queued(self):
-        return sum(not n.startswith(".") for d in ("maildrop", "incoming", "active", "deferred") for n in os.listdir(self.queue / d))
+        return sum(not n.endswith(".tmp") for d in ("maildrop", "incoming", "active", "deferred") for n in os.listdir(self.queue / d))
 
 
 def run(*tests, call=lambda test: test()):

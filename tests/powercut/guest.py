@@ -62,7 +62,7 @@ def answers():
 
 
 def queued():
-    return sum(len([n for n in os.listdir(QUEUE / d) if not n.startswith(".")]) for d in ("maildrop", "incoming", "active", "deferred"))
+    return sum(len([n for n in os.listdir(QUEUE / d) if not n.endswith(".tmp")]) for d in ("maildrop", "incoming", "active", "deferred"))
 
 
 def list_mailboxes():
@@ -100,8 +100,12 @@ def smtp_burst(lane, number):
         for n in range(random.randrange(1, 6)):
             ident = f"{LIFE}-{lane}-{number}-{n}"
             users = random.sample(USERS, random.choice([1, 1, 1, 3]))
-            if not session.sendmail("tester@powercut.example", users, message(ident)):
-                acknowledged(ident, users)
+            session.ehlo_or_helo_if_needed()
+            session.mail("tester@powercut.example")
+            [session.rcpt(user) for user in users]
+            code, reply = session.data(message(ident))
+            if code == 250:
+                acknowledged(ident, users, reply.decode().split()[-1])
 
 
 def sendmail_one(number):
@@ -112,9 +116,20 @@ def sendmail_one(number):
         acknowledged(ident, [user])
 
 
-def acknowledged(ident, users):
+def acknowledged(ident, users, queue_id="-"):
     for user in users:
-        say(f"ACK {ident}/{user}")
+        say(f"ACK {ident}/{user} {queue_id}")
+
+
+def tell_removals():
+    """Prints each message that the log calls removed: from then on it must never be delivered again."""
+    with open("/tmp/mail.log", errors="replace") as log:
+        while True:
+            line = log.readline()
+            if line.endswith(": removed\n"):
+                say(f"REMOVED {line.split(': ')[-2]}")
+            elif not line:
+                time.sleep(0.005)  # the log has no event to wait for
 
 
 def lying():
@@ -142,5 +157,6 @@ wait_for("the greeting", 30, answers)
 wait_for("the queue to drain", 60, lambda: queued() == 0)
 list_mailboxes()
 say("LISTED")
+threading.Thread(target=tell_removals, daemon=True).start()
 say("LOAD")
 load()
