@@ -9,6 +9,7 @@
 //! When something fails, [`Error::is_temporary`] says whether trying again later can help.
 
 pub mod error;
+mod holder;
 mod line_ends;
 pub mod mailbox;
 pub mod maildir;

@@ -1,6 +1,6 @@
 //! Writing control files: a lock file beside them, a new file under a temporary name, one rename.
 //!
-//! Locks are Dovecot's: `NAME.lock`, made so that only one can, broken when it is older than two minutes.
+//! Locks are Dovecot's: `NAME.lock`, made so that only one can, broken when its holder is gone (see [`crate::holder`]).
 
 use std::io;
 use std::thread;
@@ -8,12 +8,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use durable::{Access, Dir};
 
-use crate::Error;
+use crate::{Error, holder};
 
 /// Largest control file that is read.
 pub(crate) const LARGEST: u64 = 1 << 30;
 const VALIDITY_PATIENCE: Duration = Duration::from_secs(10);
-const STALE: Duration = Duration::from_secs(120);
 
 /// A held lock file; removed when dropped.
 pub(crate) struct LockFile {
@@ -27,8 +26,16 @@ impl LockFile {
         let end = Instant::now() + patience;
         loop {
             match dir.create(name, 0o600) {
-                Ok(_) => return Ok(Self { dir: dir.clone(), name: name.to_owned() }),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => break_stale(dir, name),
+                Ok(file) => {
+                    // A lock that does not say who holds it still locks.
+                    let _ = file.append(holder::named().as_bytes());
+                    return Ok(Self { dir: dir.clone(), name: name.to_owned() });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    if let Some(_kept) = holder::stale(dir, name) {
+                        let _ = dir.unlink(name);
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                     return Err(Error::ReadOnly(format!("{name}: {error}")));
                 }
@@ -45,14 +52,6 @@ impl LockFile {
 impl Drop for LockFile {
     fn drop(&mut self) {
         let _ = self.dir.unlink(&self.name);
-    }
-}
-
-fn break_stale(dir: &Dir, name: &str) {
-    let Ok(meta) = dir.stat(name) else { return };
-    let age = SystemTime::now().duration_since(meta.mtime).unwrap_or_default();
-    if age > STALE {
-        let _ = dir.unlink(name);
     }
 }
 
@@ -112,3 +111,28 @@ fn mark(name: &str) -> Option<u32> {
 }
 
 const VALIDITY: &str = "dovecot-uidvalidity";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_of_a_killed_holder_is_broken_at_once() {
+        let place = tempfile::tempdir().expect("tempdir");
+        let dir = Dir::open(place.path()).expect("open");
+        let mut child = std::process::Command::new("true").spawn().expect("spawn");
+        let dead = child.id();
+        child.wait().expect("wait");
+        let take = || LockFile::take(&dir, "x.lock", Duration::ZERO);
+        for (text, breaks) in [(format!("{dead}\n"), true), (holder::named(), false), (String::new(), false)] {
+            dir.create("x.lock", 0o600).and_then(|lock| lock.append(text.as_bytes())).expect("create");
+            assert!(take().is_err(), "{text:?}");
+            assert_eq!(take().is_ok(), breaks, "{text:?}");
+            let _ = dir.unlink("x.lock");
+        }
+        let held = take().expect("free");
+        assert_eq!(std::fs::read_to_string(place.path().join("x.lock")).expect("read"), holder::named());
+        drop(held);
+        assert!(dir.stat("x.lock").is_err());
+    }
+}

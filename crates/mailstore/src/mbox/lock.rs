@@ -6,16 +6,13 @@
 
 use std::io;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use durable::{Access, Dir, File, Kind, Lock, Patience};
 
-use crate::Error;
 use crate::store::Privileged;
+use crate::{Error, holder};
 
-const STALE: Duration = Duration::from_secs(120);
-/// More of a lock file is not looked at.
-const LONGEST: u64 = 200;
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// What to do where there is no file.
@@ -125,7 +122,7 @@ impl Place {
         let made = self.with_privilege(|| {
             let lock = self.dir.create(&name, 0o644)?;
             // Who holds it, for others to see that he is gone; a lock without it still locks.
-            let _ = lock.append(holder().as_bytes());
+            let _ = lock.append(holder::named().as_bytes());
             Ok(())
         });
         match made {
@@ -138,14 +135,8 @@ impl Place {
         }
     }
 
-    /// A lock whose holder is gone, or an old one that does not say who holds it. A power cut leaves its file empty, so an
-    /// empty one is old when it is older than this boot.
     fn break_stale(&self, name: &str) {
-        let Ok(meta) = self.dir.stat(name) else { return };
-        let text = self.dir.open_file(name, Access::Read).and_then(|file| file.read_all(LONGEST)).unwrap_or_default();
-        let limit = if text.is_empty() { uptime().min(STALE) } else { STALE };
-        let old = || SystemTime::now().duration_since(meta.mtime).is_ok_and(|age| age > limit);
-        if is_gone(&String::from_utf8_lossy(&text)) || old() {
+        if let Some(_kept) = holder::stale(&self.dir, name) {
             let _ = self.with_privilege(|| self.dir.unlink(name));
         }
     }
@@ -178,32 +169,6 @@ impl Place {
     }
 }
 
-/// The pid, as liblockfile writes it, and on the next line the boot it is of: after a power cut a pid may be another's.
-fn holder() -> String {
-    format!("{}\n{}\n", std::process::id(), boot())
-}
-
-fn boot() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
-}
-
-/// How long this boot is; for ever where it cannot be known.
-fn uptime() -> Duration {
-    let text = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
-    let seconds = text.split_whitespace().next().and_then(|word| word.parse().ok());
-    seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(Duration::MAX)
-}
-
-/// Whether the holder named in a lock file does not run any more. One that names none may.
-fn is_gone(holder: &str) -> bool {
-    let mut lines = holder.lines().map(str::trim);
-    let Some(pid) = lines.next().and_then(|line| line.parse().ok()).filter(|pid| *pid > 0) else { return false };
-    if lines.next().is_some_and(|then| !then.is_empty() && then != boot()) {
-        return true;
-    }
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None) == Err(nix::errno::Errno::ESRCH)
-}
-
 impl Drop for Dotlock {
     fn drop(&mut self) {
         let _ = self.place.with_privilege(|| self.place.dir.unlink(&self.name));
@@ -212,6 +177,8 @@ impl Drop for Dotlock {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     #[test]
@@ -219,7 +186,7 @@ mod tests {
         let place = tempfile::tempdir().expect("tempdir");
         let dir = Dir::open(place.path()).expect("open");
         let mbox = Place { dir: dir.clone(), name: "kevin".into(), privileged: None, timeout: Duration::ZERO };
-        let before = SystemTime::now() - uptime() - Duration::from_secs(1);
+        let before = SystemTime::now() - holder::uptime() - Duration::from_secs(1);
         for (text, then, taken) in [("", before, true), ("", SystemTime::now(), false), ("0", SystemTime::now(), false)]
         {
             dir.create("kevin.lock", 0o644).and_then(|lock| lock.append(text.as_bytes())).expect("create");
@@ -227,26 +194,6 @@ mod tests {
             assert!(mbox.dotlock().expect("dotlock").is_none());
             assert_eq!(mbox.dotlock().expect("dotlock").is_some(), taken, "{text:?} {then:?}");
             let _ = dir.unlink("kevin.lock");
-        }
-    }
-
-    #[test]
-    fn a_holder_that_is_gone_is_known() {
-        let boot = boot();
-        let mut child = std::process::Command::new("true").spawn().expect("spawn");
-        let dead = child.id();
-        child.wait().expect("wait");
-        for (holder, gone) in [
-            (holder(), false),
-            (format!("{}\n", std::process::id()), false),
-            (format!("{}\nanother boot\n", std::process::id()), true),
-            (format!("{dead}\n{boot}\n"), true),
-            (format!("{dead}"), true),
-            ("0".into(), false),
-            (String::new(), false),
-            ("somebody".into(), false),
-        ] {
-            assert_eq!(is_gone(&holder), gone, "{holder:?}");
         }
     }
 }
