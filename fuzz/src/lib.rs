@@ -126,6 +126,7 @@ impl<M: Machine> Run<M> {
                 Effect::Ask(question) => self.asked = Some(question),
                 Effect::Frame(framing) => self.frame(framing),
                 Effect::StartTls if self.reader.buffered().is_empty() => self.state = State::Handshake,
+                Effect::Pause(_) => {}
                 Effect::Log(event) => {
                     assert!(!event.to_string().contains(['\n', '\r', '\0']), "a log line of two lines")
                 }

@@ -12,7 +12,7 @@ use mail::{Flags, Uid, UidValidity};
 
 fuzz_target!(|data: &[u8]| {
     let (chance, octets) = Chance::split(data);
-    let settings = Settings { tag: "a".into(), separator: '.', patience: 9, append_limit: 1000 };
+    let settings = Settings { tag: "a".into(), separator: '.', patience: 9, append_limit: 1000, line_limit: 1024 };
     drive(Session::new(settings), octets, chance, world);
 });
 

@@ -16,6 +16,9 @@ fuzz_target!(|data: &[u8]| {
         auth: [Auth::Always, Auth::UnderTls, Auth::Off][chance.below(3) as usize],
         vrfy: chance.below(4) != 1,
         early_talker: chance.below(50) == 1,
+        line_feeds: chance.below(2) == 0,
+        helo_required: chance.below(4) == 1,
+        forbid_pipelining: chance.below(2) == 0,
     };
     let session = Session::new(Settings {
         hostname: "vm".into(),
@@ -23,7 +26,15 @@ fuzz_target!(|data: &[u8]| {
         origin: Domain::parse("m3102.com").expect("a domain"),
         client: Client { name: "localhost".into(), address: "::1".into() },
         policy,
-        limits: Limits { message_size: 4096, recipients: 4, hard_errors: 200, junk_commands: 50, line_length: 512 },
+        limits: Limits {
+            message_size: 4096,
+            recipients: 4,
+            hard_errors: 200,
+            junk_commands: 50,
+            line_length: 512,
+            ..Limits::default()
+        },
+        discarded: Vec::new(),
     });
     drive(session, octets, chance, |question, chance| match (question, chance.below(8)) {
         (_, 1) => Answer::Refused(Reply::no_space()),

@@ -205,7 +205,11 @@ where
 
     /// Gives the machine every piece that is complete.
     async fn cut(&mut self) -> Result<(), Why> {
-        while let Some(piece) = self.line.reader.next() {
+        loop {
+            if let Some(octets) = self.line.reader.behind_line() {
+                self.machine.ahead(octets);
+            }
+            let Some(piece) = self.line.reader.next() else { return Ok(()) };
             self.fed = true;
             let input = match piece {
                 Piece::Line(line, end) => Input::Line(line, end),
@@ -219,7 +223,6 @@ where
             self.machine.handle(input, &mut self.effects);
             self.carry_out().await?;
         }
-        Ok(())
     }
 
     /// Flushes, then waits for octets or anything else that may happen.
@@ -311,6 +314,7 @@ where
                 let answer = self.ask(question).await?;
                 self.machine.handle(Input::Answer(answer), next);
             }
+            Effect::Pause(time) => self.pause(time).await?,
             Effect::Frame(framing) => {
                 self.in_body = !matches!(framing, Framing::Line { .. });
                 self.line.reader.set_framing(framing);
@@ -343,6 +347,17 @@ where
             pass.unsettle();
         }
         flushed.map(|()| answer)
+    }
+
+    /// Lets time pass, unless the server stops or the place is wanted by somebody else.
+    async fn pause(&mut self, time: Duration) -> Result<(), Why> {
+        self.line.flush().await?;
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            () = self.options.stop.cancelled() => {}
+            () = left(self.line.leave.as_ref(), Duration::ZERO) => {}
+        }
+        Ok(())
     }
 
     async fn start_tls(&mut self) -> Result<(), Why> {

@@ -62,6 +62,7 @@ fn start_session(setup: &Setup) -> Session {
         separator: '.',
         patience: 2,
         append_limit: setup.number("append-limit", 1_000),
+        line_limit: usize::try_from(setup.number("line-limit", 65_536)).expect("line-limit"),
     })
 }
 

@@ -107,7 +107,7 @@ fn before_login(octets: &[u8], cuts: &[usize]) -> Vec<u8> {
 }
 
 fn after_login(octets: &[u8], cuts: &[usize]) -> Vec<u8> {
-    let settings = Settings { tag: "a".into(), separator: '.', patience: 9, append_limit: 100 };
+    let settings = Settings { tag: "a".into(), separator: '.', patience: 9, append_limit: 100, line_limit: 8192 };
     run(Session::new(settings), octets, cuts, |question| world(&question))
 }
 
@@ -174,7 +174,7 @@ fn run<M: Machine>(
                     Effect::Ask(question) => asked = Some(question),
                     Effect::Frame(framing) => reader.set_framing(framing),
                     Effect::Close | Effect::Detach | Effect::StartTls => *closed = true,
-                    Effect::Log(_) => {}
+                    Effect::Log(_) | Effect::Pause(_) => {}
                 }
             }
             match asked {

@@ -25,6 +25,7 @@ pub(crate) struct Imap {
     mailboxes: Arc<Mailboxes>,
     /// Pauses that make the time of inactivity.
     patience: u32,
+    line_limit: usize,
 }
 
 impl Imap {
@@ -32,7 +33,8 @@ impl Imap {
         let (location, options) = (location(config, account), options(config));
         let pauses = INACTIVITY.as_secs().div_ceil(config.time(PAUSE).as_secs().max(1));
         let patience = u32::try_from(pauses).unwrap_or(u32::MAX);
-        Self { mailboxes: Arc::new(Mailboxes::new(location, options, Watch::start())), patience }
+        let line_limit = usize::try_from(config.bytes("imap_max_line_length")).unwrap_or(usize::MAX);
+        Self { mailboxes: Arc::new(Mailboxes::new(location, options, Watch::start())), patience, line_limit }
     }
 }
 
@@ -46,6 +48,7 @@ impl Mail for Imap {
             separator: self.mailboxes.separator(),
             patience: self.patience,
             append_limit: APPEND_LIMIT,
+            line_limit: self.line_limit,
         };
         (imap::Session::new(settings), ImapWorld::new(self.mailboxes.clone()))
     }

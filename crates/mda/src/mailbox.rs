@@ -4,6 +4,7 @@
 //! else is temporary and the mail waits.
 
 use std::ffi::OsStr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use mailstore::{Content, Error, mbox};
 
 use crate::forward::plain;
 use crate::message::{Message, now};
-use crate::settings::Settings;
+use crate::settings::{Ownership, Settings};
 
 const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -82,6 +83,10 @@ fn batch(settings: &Settings, maildir: &Delivery, root: &Path, messages: &[&Mess
 
 /// Appends to the owner's mbox.
 pub fn append(settings: &Settings, path: &Path, message: &Message) -> Outcome {
+    if settings.ownership == Ownership::Recipient && belongs_to_another(path, nix::unistd::geteuid().as_raw()) {
+        let text = format!("destination {} is not owned by recipient", path.display());
+        return Outcome::Deferred(EnhancedStatus::new(4, 2, 0), text);
+    }
     match appended(settings, path, message) {
         Ok(()) => Outcome::Sent(EnhancedStatus::OK, "delivered to mailbox".into()),
         Err(error) => refusal(path, &error),
@@ -105,6 +110,11 @@ pub fn file(settings: &Settings, maildirs: &mut Maildirs, name: &str, message: &
         Ok(()) => done(),
         Err(error) => refusal(path, &error),
     }
+}
+
+/// Somebody made the mailbox before its owner had one, and could read it.
+fn belongs_to_another(mbox: &Path, owner: u32) -> bool {
+    std::fs::symlink_metadata(mbox).is_ok_and(|meta| meta.uid() != owner)
 }
 
 fn appended(settings: &Settings, path: &Path, message: &Message) -> Result<(), Error> {
@@ -167,4 +177,17 @@ fn refusal(path: &Path, error: &Error) -> Outcome {
     };
     let detail = if matches!(error, Error::Full) { 2 } else { 0 };
     Outcome::Deferred(EnhancedStatus::new(4, 2, detail), text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mailbox_of_somebody_else_is_seen() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let us = nix::unistd::geteuid().as_raw();
+        assert!(!belongs_to_another(file.path(), us) && belongs_to_another(file.path(), us + 1));
+        assert!(!belongs_to_another(&file.path().with_extension("missing"), us));
+    }
 }

@@ -36,6 +36,15 @@ pub enum Wishes {
     Ignored,
 }
 
+/// Whose an mbox must be that mail is appended to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ownership {
+    /// The recipient's.
+    Recipient,
+    /// Anybody's.
+    Anybody,
+}
+
 /// Everything that holds while this mda lives.
 pub struct Settings {
     /// Whose mail this is.
@@ -48,6 +57,8 @@ pub struct Settings {
     pub delimiter: String,
     /// `mailbox_size_limit`; 0: none.
     pub size_limit: u64,
+    /// `strict_mailbox_ownership`
+    pub ownership: Ownership,
     /// `command_time_limit`
     pub command_time: Duration,
     /// `local_destination_concurrency_limit`: commands at one time.
@@ -84,6 +95,10 @@ impl Settings {
                 .collect(),
             delimiter: config.text("recipient_delimiter").to_owned(),
             size_limit: config.bytes("mailbox_size_limit"),
+            ownership: match (config.flag("strict_mailbox_ownership"), owner.wishes) {
+                (true, Wishes::Obeyed) => Ownership::Recipient,
+                (false, _) | (_, Wishes::Ignored) => Ownership::Anybody,
+            },
             command_time: config.time("command_time_limit"),
             commands,
             allow_commands: config.list("allow_mail_to_commands"),

@@ -133,7 +133,7 @@ impl Rig {
                     self.give(Input::Answer(answer));
                 }
                 Effect::Close => self.closed = true,
-                Effect::Log(_) => {}
+                Effect::Log(_) | Effect::Pause(_) => {}
                 Effect::Frame(_) | Effect::StartTls | Effect::Detach => panic!("not in a session"),
             }
         }

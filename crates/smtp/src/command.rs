@@ -42,38 +42,44 @@ pub struct Rule {
     pub junk: bool,
     /// May be used before STARTTLS or AUTH where those are demanded.
     pub always: bool,
+    /// No command may follow before its reply (RFC 2920 §3.1).
+    pub ends_pipeline: bool,
     /// The reply when its arguments are not what it wants.
     syntax: &'static str,
 }
 
 /// All commands.
 pub const RULES: [Rule; 15] = [
-    rule(Verb::Helo, "HELO", OPEN, "Syntax: HELO hostname"),
-    rule(Verb::Ehlo, "EHLO", OPEN, "Syntax: EHLO hostname"),
+    rule(Verb::Helo, "HELO", HELLO, "Syntax: HELO hostname"),
+    rule(Verb::Ehlo, "EHLO", HELLO, "Syntax: EHLO hostname"),
     rule(Verb::StartTls, "STARTTLS", OPEN, "Syntax: STARTTLS"),
     rule(Verb::Auth, "AUTH", OPEN, "Syntax: AUTH mechanism"),
     rule(Verb::Mail, "MAIL", MAIL, "Syntax: MAIL FROM:<address>"),
     rule(Verb::Rcpt, "RCPT", MAIL, "Syntax: RCPT TO:<address>"),
-    rule(Verb::Data, "DATA", MAIL, "Syntax: DATA"),
+    rule(Verb::Data, "DATA", DATA, "Syntax: DATA"),
     rule(Verb::Bdat, "BDAT", MAIL, "Syntax: BDAT count [LAST]"),
     rule(Verb::Rset, "RSET", IDLE, "Syntax: RSET"),
-    rule(Verb::Noop, "NOOP", IDLE, "Syntax: NOOP"),
+    rule(Verb::Noop, "NOOP", NOOP, "Syntax: NOOP"),
     rule(Verb::Vrfy, "VRFY", PROBE, "Syntax: VRFY address"),
-    rule(Verb::Etrn, "ETRN", PROBE, "Syntax: ETRN domain"),
+    rule(Verb::Etrn, "ETRN", FLUSH, "Syntax: ETRN domain"),
     rule(Verb::Quit, "QUIT", OPEN, "Syntax: QUIT"),
     rule(Verb::Help, "HELP", IDLE, "Syntax: HELP"),
     rule(Verb::Expn, "EXPN", PROBE, "Syntax: EXPN list"),
 ];
 
-/// `(junk, always)` of a [`Rule`].
-type Kind = (bool, bool);
-const OPEN: Kind = (false, true);
-const MAIL: Kind = (false, false);
-const IDLE: Kind = (true, true);
-const PROBE: Kind = (true, false);
+/// `(junk, always, ends_pipeline)` of a [`Rule`].
+type Kind = (bool, bool, bool);
+const OPEN: Kind = (false, true, false);
+const HELLO: Kind = (false, true, true);
+const MAIL: Kind = (false, false, false);
+const DATA: Kind = (false, false, true);
+const IDLE: Kind = (true, true, false);
+const NOOP: Kind = (true, true, true);
+const PROBE: Kind = (true, false, true);
+const FLUSH: Kind = (true, false, false);
 
-const fn rule(verb: Verb, name: &'static str, (junk, always): Kind, syntax: &'static str) -> Rule {
-    Rule { verb, name, junk, always, syntax }
+const fn rule(verb: Verb, name: &'static str, (junk, always, ends_pipeline): Kind, syntax: &'static str) -> Rule {
+    Rule { verb, name, junk, always, ends_pipeline, syntax }
 }
 
 impl Verb {

@@ -1,7 +1,10 @@
 //! The server machine against `tests/sessions/*.session`; whole lines and one octet at a time.
 //!
-//! Settings: `in_my_networks`, `submission`, `starttls`, `auth always|tls`, `no_vrfy`, `early_talker`, `size N`, `recipients N`,
+//! Settings: `in_my_networks`, `submission`, `starttls`, `auth always|tls`, `no_vrfy`, `early_talker`, `helo_required`,
+//! `no_line_feeds`, `forbid_pipelining`, `discard WORDS`, `overshoot N`, `soft N`, `size N`, `recipients N`,
 //! `errors N`, `junk N`, `line N`, `client NAME ADDRESS`. Questions are written as in [`question`], answers read by [`answer`].
+
+use std::time::Duration;
 
 use mail::{Domain, QueueId};
 use smtp::Reply;
@@ -34,6 +37,9 @@ fn start(setup: &Setup) -> Session {
         client: Client { name: name.into(), address: address.into() },
         policy: Policy {
             in_my_networks: setup.has("in_my_networks"),
+            line_feeds: setup.has("in_my_networks") && !setup.has("no_line_feeds"),
+            helo_required: setup.has("helo_required"),
+            forbid_pipelining: setup.has("forbid_pipelining"),
             submission: setup.has("submission"),
             tls_available: setup.has("starttls"),
             auth: match setup.get("auth") {
@@ -48,10 +54,14 @@ fn start(setup: &Setup) -> Session {
         limits: Limits {
             message_size: setup.number("size", 10_240_000),
             recipients: number(setup, "recipients", 1000),
+            overshoot: number(setup, "overshoot", 1000),
+            soft_errors: number(setup, "soft", 10),
+            error_pause: Duration::from_secs(1),
             hard_errors: number(setup, "errors", 20),
             junk_commands: number(setup, "junk", 100),
             line_length: number(setup, "line", 2048),
         },
+        discarded: setup.get("discard").unwrap_or_default().split_whitespace().map(Into::into).collect(),
     })
 }
 

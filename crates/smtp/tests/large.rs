@@ -15,6 +15,7 @@ fn play(blocks: usize, refuse: Option<usize>) -> (Vec<usize>, String) {
         client: Client { name: "localhost".into(), address: "127.0.0.1".into() },
         policy: Policy::default(),
         limits: Limits::default(),
+        discarded: Vec::new(),
     });
     let (mut sizes, mut sent) = (Vec::new(), String::new());
     let mut give = |input: Input<'_, Answer>| {

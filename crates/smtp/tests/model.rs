@@ -124,14 +124,16 @@ impl Dialogue {
             banner: "ESMTP".into(),
             origin: Domain::parse("m3102.com").expect("a domain"),
             client: Client { name: "localhost".into(), address: "::1".into() },
-            policy: Policy { auth: Auth::Always, in_my_networks: true, ..Policy::default() },
+            policy: Policy { auth: Auth::Always, in_my_networks: true, line_feeds: true, ..Policy::default() },
             limits: Limits {
                 message_size: 150,
                 recipients: 3,
                 hard_errors: 1000,
                 junk_commands: 1000,
                 line_length: 100,
+                ..Limits::default()
             },
+            discarded: Vec::new(),
         });
         let mut dialogue =
             Self { session, reader: Reader::default(), seen: Seen::default(), asked: None, closed: false };
@@ -179,7 +181,7 @@ impl Dialogue {
                     self.asked = Some(question);
                 }
                 Effect::Frame(framing) => self.reader.set_framing(framing),
-                Effect::Log(_) => {}
+                Effect::Log(_) | Effect::Pause(_) => {}
                 Effect::Close => self.closed = true,
                 Effect::StartTls | Effect::Detach => panic!("not offered"),
             }

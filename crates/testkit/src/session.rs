@@ -14,7 +14,7 @@
 //! | `!: ` | the world's answer, as the test's `answer` reads it |
 //! | `L: ` | this is logged, now or since the last `L:`; other log lines in between are passed over |
 //! | `~: ` | an input: `notice`, `idle-timeout`, `shutdown`, `eof`, `tls` (the handshake is done) |
-//! | `=: ` | an effect: `closed`, `starttls`, `detached` |
+//! | `=: ` | an effect: `closed`, `starttls`, `detached`, `pause 1s` |
 //!
 //! `Input::Start` comes first by itself. What the server does must be expected in order and completely before the
 //! client goes on; but client lines that follow one another are pipelined: all are sent, then the replies are compared.
@@ -354,6 +354,9 @@ impl<M: Machine> Run<M> {
     fn advance(&mut self) {
         let mut effects = Vec::new();
         while !self.asking && !self.closed {
+            if let Some(octets) = self.reader.behind_line() {
+                self.machine.ahead(octets);
+            }
             let input = match self.reader.next() {
                 None => return,
                 Some(Piece::Line(line, end)) => Input::Line(line, end),
@@ -381,6 +384,7 @@ impl<M: Machine> Run<M> {
                     self.asking = true;
                     self.events.push_back(format!("?: {}", (self.protocol.question)(&question)));
                 }
+                Effect::Pause(time) => self.events.push_back(format!("=: pause {time:?}")),
                 Effect::Frame(framing) => self.frame(framing),
                 Effect::StartTls => {
                     self.events.push_back("=: starttls".into());

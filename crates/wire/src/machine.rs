@@ -6,6 +6,8 @@
 //! and it is the last effect.
 
 use alloc::vec::Vec;
+use core::time::Duration;
+
 use bytes::Bytes;
 
 use crate::reader::{Framing, LineEnd, Oddities};
@@ -19,6 +21,10 @@ pub trait Machine {
 
     /// Takes one input and appends what must happen next.
     fn handle(&mut self, input: Input<'_, Self::Answer>, effects: &mut Vec<Effect<Self::Question>>);
+
+    /// These octets stand behind the line that is handed over next: the peer did not wait for the reply to it. For a
+    /// protocol that forbids that of some commands.
+    fn ahead(&mut self, _octets: &[u8]) {}
 }
 
 /// What can befall a session.
@@ -64,6 +70,9 @@ pub enum Effect<Q> {
     Send(Bytes),
     /// Answer this, then call `handle(Input::Answer(…))`.
     Ask(Q),
+    /// Let this much time pass before the effects that follow: a peer that errs on and on is slowed down. Nothing is read
+    /// meanwhile.
+    Pause(Duration),
     /// From the next octet on, cut the stream this way.
     Frame(Framing),
     /// Flush, then start TLS as server; octets already buffered in clear end the session (RFC 3207 §4.2 and its kin).

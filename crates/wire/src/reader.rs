@@ -141,6 +141,17 @@ impl Reader {
         &self.buffer[self.start..]
     }
 
+    /// The octets behind the line that [`Reader::next`] will give out, when there are any.
+    #[must_use]
+    pub fn behind_line(&self) -> Option<&[u8]> {
+        if !matches!(self.mode, Mode::Lines) {
+            return None;
+        }
+        let rest = self.buffered();
+        let end = self.scanned + memchr::memchr(b'\n', &rest[self.scanned..])?;
+        rest.get(end + 1..).filter(|behind| !behind.is_empty())
+    }
+
     /// Takes those octets away, to hand the connection on or to refuse them before TLS.
     #[must_use]
     pub fn take_buffered(&mut self) -> Vec<u8> {
@@ -385,6 +396,19 @@ mod tests {
         let lf = Framing::Dot(LineEnd::Lf);
         assert_eq!(cut(lf, b"a\n..b\n.\nQUIT\n"), r"<a\n.b\n>[end][QUIT Lf]");
         assert_eq!(cut(lf, b"a\r\n.\r\n.\n"), r"<a\n\n>[end odd]");
+    }
+
+    #[test]
+    fn what_stands_behind_a_line_is_told() {
+        let mut reader = Reader::new(5);
+        for (fed, behind) in [(&b"a\r"[..], None), (b"\n", None), (b"b", Some(&b"b"[..])), (b"\nc", Some(b"b\nc"))] {
+            reader.feed(fed);
+            assert_eq!(reader.behind_line(), behind);
+        }
+        assert!(reader.next().is_some());
+        assert_eq!(reader.behind_line(), Some(&b"c"[..]));
+        reader.set_framing(Framing::Octets(1));
+        assert_eq!(reader.behind_line(), None);
     }
 
     #[test]

@@ -35,8 +35,6 @@ use job::{Completing, Job};
 use out::Out;
 use view::{Expunges, View};
 
-/// The longest line of a command.
-const MAX_LINE: usize = 64 * 1024;
 /// The longest command, literals included (not the message of APPEND).
 const MAX_COMMAND: usize = 1024 * 1024;
 
@@ -55,6 +53,8 @@ pub struct Settings {
     pub patience: u32,
     /// The largest message APPEND takes.
     pub append_limit: u64,
+    /// Octets of the longest command line, literals not counted.
+    pub line_limit: usize,
 }
 
 /// The machine of a session.
@@ -172,7 +172,7 @@ impl Session {
     }
 
     fn start(&self, out: &mut Out<'_>) -> Next {
-        out.frame(Framing::Line { limit: MAX_LINE });
+        out.frame(Framing::Line { limit: self.settings.line_limit });
         let tag = &self.settings.tag;
         if tag.is_empty() {
             out.line(&format!("* PREAUTH [CAPABILITY {CAPABILITIES}] Logged in"));

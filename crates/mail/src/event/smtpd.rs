@@ -74,6 +74,8 @@ pub enum Smtpd {
         after: String,
         /// From where.
         client: String,
+        /// What came too early.
+        text: Option<String>,
     },
     /// A command was refused by policy.
     Reject(Reject),
@@ -143,8 +145,9 @@ impl fmt::Display for Smtpd {
             Self::NotSmtp { client, text } => {
                 write!(f, "warning: non-SMTP command from {}: {}", escaped(client), escaped(text))
             }
-            Self::Pipelining { after, client } => {
-                write!(f, "improper command pipelining after {} from {}", escaped(after), escaped(client))
+            Self::Pipelining { after, client, text } => {
+                write!(f, "improper command pipelining after {} from {}", escaped(after), escaped(client))?;
+                text.as_ref().map_or(Ok(()), |text| write!(f, ": {}", escaped(text)))
             }
             Self::Reject(reject) => reject.fmt(f),
         }

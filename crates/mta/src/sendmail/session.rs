@@ -45,13 +45,14 @@ fn settings(config: &Config) -> Result<Settings, Exit> {
         banner: format!("ESMTP {}", config.text("mail_name")),
         origin,
         client: Client { name: "localhost".into(), address: "127.0.0.1".into() },
-        policy: Policy { in_my_networks: true, auth: Auth::Off, ..Policy::default() },
+        policy: Policy { in_my_networks: true, line_feeds: true, auth: Auth::Off, ..Policy::default() },
         limits: Limits {
             message_size: config.bytes("message_size_limit"),
             recipients,
             line_length,
             ..Limits::default()
         },
+        discarded: Vec::new(),
     })
 }
 
@@ -99,7 +100,8 @@ impl Pump<'_> {
                         self.machine.handle(Input::Answer(answer), &mut next);
                     }
                     Effect::Frame(framing) => self.reader.set_framing(framing),
-                    Effect::Log(_) => {}
+                    // The peer is a program of a user of ours.
+                    Effect::Log(_) | Effect::Pause(_) => {}
                     // Neither TLS nor a login is offered.
                     Effect::StartTls | Effect::Detach | Effect::Close => self.open = false,
                 }

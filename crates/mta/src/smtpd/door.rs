@@ -24,7 +24,7 @@ pub(super) fn open(server: &Arc<Server>, (service, descriptor): (Service, OwnedF
     tokio::spawn(async move {
         let mut acceptor = match listen::adopt(descriptor) {
             Ok(acceptor) => acceptor,
-            Err(e) => return tracing::error!("cannot listen for {}: {e}", service.name()),
+            Err(e) => return give_up(&server, service, &e),
         };
         loop {
             let accepted = tokio::select! {
@@ -37,10 +37,16 @@ pub(super) fn open(server: &Arc<Server>, (service, descriptor): (Service, OwnedF
                     tracing::warn!("out of descriptors: a client was sent away");
                     send_away(&server, stream, "Error: too many connections");
                 }
-                Err(e) => return tracing::error!("cannot listen for {}: {e}", service.name()),
+                Err(e) => return give_up(&server, service, &e),
             }
         }
     });
+}
+
+/// A port that nobody serves is worse than a new start: master gives one.
+fn give_up(server: &Server, service: Service, error: &std::io::Error) {
+    tracing::error!("cannot listen for {}: {error}", service.name());
+    server.signals.stop.cancel();
 }
 
 fn admit(server: &Arc<Server>, service: Service, (stream, peer): (TcpStream, SocketAddr)) {
@@ -83,7 +89,8 @@ async fn serve(server: Arc<Server>, configured: Arc<Configured>, guest: Guest) {
     let Guest { service, stream, address, trusted, pass } = guest;
     let tls = server.tls();
     let client = Client { name: server.names.of(address).await, address: address.to_string() };
-    let early_talker = !trusted && service != Service::Smtps && has_spoken(&stream);
+    let forbidden = configured.rules.forbid_pipelining;
+    let early_talker = forbidden && !trusted && service != Service::Smtps && has_spoken(&stream);
     let mut stream = Stream::Clear(stream);
     if service == Service::Smtps {
         let secured = tokio::select! {
@@ -93,7 +100,7 @@ async fn serve(server: Arc<Server>, configured: Arc<Configured>, guest: Guest) {
         let Some(secured) = secured else { return };
         stream = secured;
     }
-    let visit = Visit { trusted, early_talker, tls_loaded: tls.is_some() };
+    let visit = Visit { address, trusted, early_talker, tls_loaded: tls.is_some() };
     let mut session = Session::new(configured.rules.settings(service, client.clone(), &visit));
     let mut world =
         world::Session { server: server.clone(), configured: configured.clone(), client: client.clone(), entry: None };

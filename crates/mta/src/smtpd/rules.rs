@@ -16,6 +16,10 @@ pub(super) struct Rules {
     banner: String,
     pub(super) origin: Domain,
     pub(super) my_networks: Networks,
+    line_feeds: LineFeeds,
+    helo_required: bool,
+    pub(super) forbid_pipelining: bool,
+    discarded: Vec<String>,
     destinations: HashSet<String>,
     relay_domains: HashSet<String>,
     tls: bool,
@@ -48,6 +52,14 @@ impl Rules {
             banner,
             origin,
             my_networks: config.networks("mynetworks"),
+            line_feeds: if config.flag("smtpd_forbid_bare_newline") {
+                LineFeeds::From(config.networks("smtpd_forbid_bare_newline_exclusions"))
+            } else {
+                LineFeeds::Everybody
+            },
+            helo_required: config.flag("smtpd_helo_required"),
+            forbid_pipelining: config.flag("smtpd_forbid_unauth_pipelining"),
+            discarded: config.list("smtpd_discard_ehlo_keywords"),
             destinations: domains(config, "mydestination"),
             relay_domains: domains(config, "relay_domains"),
             tls: config.text("smtpd_tls_security_level") != "none",
@@ -68,6 +80,12 @@ impl Rules {
     pub(super) fn settings(&self, service: Service, client: Client, visit: &Visit) -> Settings {
         let policy = Policy {
             in_my_networks: visit.trusted,
+            line_feeds: match &self.line_feeds {
+                LineFeeds::Everybody => true,
+                LineFeeds::From(networks) => networks.contains(visit.address),
+            },
+            helo_required: self.helo_required,
+            forbid_pipelining: self.forbid_pipelining && !visit.trusted,
             submission: service != Service::Smtp,
             tls_available: self.tls && visit.tls_loaded,
             auth: self.auth,
@@ -81,6 +99,7 @@ impl Rules {
             client,
             policy,
             limits: self.limits,
+            discarded: self.discarded.clone(),
         }
     }
 
@@ -101,9 +120,16 @@ impl Rules {
     }
 }
 
+/// Who may type whole sessions with bare line feeds.
+enum LineFeeds {
+    Everybody,
+    From(Networks),
+}
+
 /// What is known of a client before it says anything.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Visit {
+    pub(super) address: IpAddr,
     pub(super) trusted: bool,
     pub(super) early_talker: bool,
     pub(super) tls_loaded: bool,
@@ -131,6 +157,9 @@ fn limits(config: &Config) -> Limits {
     Limits {
         message_size: config.bytes("message_size_limit"),
         recipients: count(config, "smtpd_recipient_limit"),
+        overshoot: count(config, "smtpd_recipient_overshoot_limit"),
+        soft_errors: number("smtpd_soft_error_limit"),
+        error_pause: config.time("smtpd_error_sleep_time"),
         hard_errors: number("smtpd_hard_error_limit"),
         junk_commands: number("smtpd_junk_command_limit"),
         line_length: usize::try_from(config.bytes("line_length_limit")).unwrap_or(usize::MAX),
@@ -165,7 +194,8 @@ mod tests {
     fn the_banner_and_the_room_that_must_be_left() {
         let rules = rules("myhostname: vm.m3102.com\nmessage_size_limit: 1000\nqueue_minfree: 10\n");
         assert_eq!((rules.banner.as_str(), rules.least_space), ("ESMTP Facteur", 1500));
-        let visit = Visit { trusted: true, early_talker: false, tls_loaded: false };
+        let address = IpAddr::from([127, 0, 0, 1]);
+        let visit = Visit { address, trusted: true, early_talker: false, tls_loaded: false };
         let client = Client { name: "localhost".into(), address: "127.0.0.1".into() };
         let settings = rules.settings(Service::Smtp, client.clone(), &visit);
         assert!(!settings.policy.submission && !settings.policy.tls_available && settings.policy.in_my_networks);

@@ -140,7 +140,7 @@ impl Session {
 
     const fn message_end(&self) -> LineEnd {
         match self.line_end {
-            Some(LineEnd::Lf) if self.settings.policy.in_my_networks => LineEnd::Lf,
+            Some(LineEnd::Lf) if self.settings.policy.line_feeds => LineEnd::Lf,
             _ => LineEnd::CrLf,
         }
     }

@@ -46,6 +46,11 @@ impl Peer {
         self.hello.as_ref().map(|(_, name)| name.as_str())
     }
 
+    /// PIPELINING was offered (RFC 2920).
+    pub(super) const fn may_pipeline(&self) -> bool {
+        matches!(self.hello, Some((Hello::Ehlo, _)))
+    }
+
     /// For the log.
     pub(super) const fn protocol(&self) -> &'static str {
         match self.hello {
@@ -72,9 +77,12 @@ impl Peer {
 }
 
 impl Session {
-    /// Whether TLS and AUTH, where demanded, have gone before.
+    /// Whether HELO, TLS and AUTH, where demanded, have gone before.
     pub(super) fn permitted(&self, verb: Verb) -> Result<(), Reply> {
         let policy = &self.settings.policy;
+        if policy.helo_required && matches!(verb, Verb::Mail | Verb::Etrn) && self.peer.hello.is_none() {
+            return Err(Reply::new(503, 5, 1, "Error: send HELO/EHLO first"));
+        }
         if verb.rule().always || !policy.submission || self.peer.login.is_some() {
             return Ok(());
         }
@@ -120,6 +128,12 @@ impl Session {
         }
         lines.extend(["ENHANCEDSTATUSCODES", "8BITMIME", "DSN", "SMTPUTF8", "CHUNKING", "BINARYMIME"].map(Into::into));
         lines.push(format!("LIMITS RCPTMAX={}", limits.recipients));
+        let discarded = |line: &String| {
+            let word = line.split(' ').next().unwrap_or_default();
+            self.settings.discarded.iter().any(|keyword| keyword.eq_ignore_ascii_case(word))
+        };
+        let mut first = true;
+        lines.retain(|line| core::mem::take(&mut first) || !discarded(line));
         let last = lines.len() - 1;
         lines
             .iter()

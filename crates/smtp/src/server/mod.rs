@@ -4,7 +4,7 @@
 //! acknowledged only after `Commit` was answered; every budget of [`Limits`] holds; memory is the envelope, one write
 //! block and the chunk at hand. What the peer does wrong is a reply and a log line; nothing here fails.
 //!
-//! **Line-feed sessions** (`nc` in a terminal): when the client is in our networks and its first line ends in a bare LF,
+//! **Line-feed sessions** (`nc` in a terminal): when the client may (our networks may) and its first line ends in a bare LF,
 //! LF ends lines and `LF . LF` ends DATA throughout. Anyone else ends DATA with `CR LF . CR LF` and nothing else.
 
 mod content;
@@ -47,6 +47,8 @@ pub struct Session {
     current: Option<Verb>,
     /// How the first line ended.
     line_end: Option<LineEnd>,
+    /// The beginning of what the peer sent before it had the reply to the line at hand.
+    ahead: Option<String>,
     security: Security,
 }
 
@@ -106,6 +108,12 @@ impl Machine for Session {
             Input::Shutdown => self.shut_down(effects),
         }
     }
+
+    fn ahead(&mut self, octets: &[u8]) {
+        if self.settings.policy.forbid_pipelining {
+            self.ahead = Some(String::from_utf8_lossy(&octets[..octets.len().min(100)]).into_owned());
+        }
+    }
 }
 
 impl Session {
@@ -120,6 +128,7 @@ impl Session {
             tally: Tally::default(),
             current: None,
             line_end: None,
+            ahead: None,
             security: Security::Clear,
         }
     }
@@ -129,9 +138,7 @@ impl Session {
         self.log(Smtpd::Connect { client: self.client() }, effects);
         effects.push(Effect::Frame(Framing::Line { limit: self.settings.limits.line_length }));
         if self.settings.policy.early_talker {
-            self.log(Smtpd::Pipelining { after: "CONNECT".into(), client: self.client() }, effects);
-            send(&Reply::new(554, 5, 0, "Error: SMTP protocol synchronization"), effects);
-            return self.close(effects);
+            return self.out_of_step("CONNECT", None, effects);
         }
         let greeting = format!("{} {}", self.settings.hostname, self.settings.banner);
         send(&Reply::bare(220, greeting), effects);
@@ -139,12 +146,13 @@ impl Session {
     }
 
     fn line(&mut self, line: &[u8], end: LineEnd, effects: &mut Effects) {
+        let ahead = self.ahead.take();
         let first = *self.line_end.get_or_insert(end);
-        if end == LineEnd::Lf && !(first == LineEnd::Lf && self.settings.policy.in_my_networks) {
+        if end == LineEnd::Lf && !(first == LineEnd::Lf && self.settings.policy.line_feeds) {
             self.tally.note(Oddities { mixed_ends: true, ..Oddities::default() });
         }
         match self.wait {
-            Wait::Command => self.command(line, effects),
+            Wait::Command => self.command(line, ahead, effects),
             Wait::Exchange(_) => self.exchange(line, effects),
             Wait::Start | Wait::Body(_) | Wait::Answer(_) | Wait::Handshake | Wait::Closed => {}
         }
@@ -163,7 +171,14 @@ impl Session {
         }
     }
 
-    fn command(&mut self, line: &[u8], effects: &mut Effects) {
+    /// The peer does not wait for replies where it must.
+    fn out_of_step(&mut self, after: &str, text: Option<String>, effects: &mut Effects) {
+        self.log(Smtpd::Pipelining { after: after.into(), client: self.client(), text }, effects);
+        send(&Reply::new(554, 5, 0, "Error: SMTP protocol synchronization"), effects);
+        self.close(effects);
+    }
+
+    fn command(&mut self, line: &[u8], ahead: Option<String>, effects: &mut Effects) {
         let Ok(text) = core::str::from_utf8(line) else {
             return self.unknown(Reply::new(500, 5, 2, "Error: bad UTF-8 syntax"), effects);
         };
@@ -173,6 +188,11 @@ impl Session {
         };
         self.current = Some(verb);
         self.tally.tried(Some(verb));
+        if let Some(text) = ahead
+            && (verb.rule().ends_pipeline || !self.peer.may_pipeline())
+        {
+            return self.out_of_step(verb.rule().name, Some(text), effects);
+        }
         if verb.rule().junk {
             self.tally.junk += 1;
             self.tally.errors += u32::from(self.tally.junk > self.settings.limits.junk_commands);
@@ -237,13 +257,17 @@ impl Session {
 
     /// Ends the current command with this reply, and the session with the last error it may make.
     fn say(&mut self, reply: Reply, effects: &mut Effects) {
-        send(&reply, effects);
-        self.wait = Wait::Command;
+        let limits = &self.settings.limits;
         if reply.is_refusal() {
             self.tally.errors += 1;
+            if self.tally.errors > limits.soft_errors && self.tally.errors < limits.hard_errors {
+                effects.push(Effect::Pause(limits.error_pause));
+            }
         } else {
             self.tally.done(self.current);
         }
+        send(&reply, effects);
+        self.wait = Wait::Command;
         if self.tally.errors >= self.settings.limits.hard_errors {
             let reply = Reply::new(421, 7, 0, format!("{} Error: too many errors", self.settings.hostname));
             self.lose(Lost::TooManyErrors, Some(reply), effects);

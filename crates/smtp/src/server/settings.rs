@@ -1,7 +1,9 @@
 //! What a session is told at its start: who we are, who the client is, and the limits. Plain values, resolved by the program.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
 use mail::Domain;
 
@@ -20,6 +22,8 @@ pub struct Settings {
     pub policy: Policy,
     /// Budgets.
     pub limits: Limits,
+    /// EHLO keywords, in small letters, that are not announced (`smtpd_discard_ehlo_keywords`); what they name still works.
+    pub discarded: Vec<String>,
 }
 
 /// The other end.
@@ -34,8 +38,14 @@ pub struct Client {
 /// Rules that depend on port, configuration and client.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
-    /// The client is in `mynetworks`: may relay, may use line-feed sessions, gets missing headers.
+    /// The client is in `mynetworks`: may relay, gets missing headers.
     pub in_my_networks: bool,
+    /// A session whose first line ends in a bare LF is a line-feed session (`smtpd_forbid_bare_newline` and its exclusions).
+    pub line_feeds: bool,
+    /// MAIL and ETRN only after HELO or EHLO (`smtpd_helo_required`).
+    pub helo_required: bool,
+    /// Commands that must end a pipeline and do not end the session (`smtpd_forbid_unauth_pipelining`).
+    pub forbid_pipelining: bool,
     /// A submission port: mail only after AUTH.
     pub submission: bool,
     /// STARTTLS can be offered.
@@ -66,6 +76,12 @@ pub struct Limits {
     pub message_size: u64,
     /// `smtpd_recipient_limit`
     pub recipients: usize,
+    /// `smtpd_recipient_overshoot_limit`: recipients beyond that are refused without counting as errors.
+    pub overshoot: usize,
+    /// `smtpd_soft_error_limit`: from here on replies to errors are delayed.
+    pub soft_errors: u32,
+    /// `smtpd_error_sleep_time`
+    pub error_pause: Duration,
     /// `smtpd_hard_error_limit`
     pub hard_errors: u32,
     /// `smtpd_junk_command_limit`: NOOP, RSET, VRFY, ETRN, HELP without a mail between them.
@@ -87,6 +103,9 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             in_my_networks: false,
+            line_feeds: false,
+            helo_required: false,
+            forbid_pipelining: false,
             submission: false,
             tls_available: false,
             auth: Auth::Off,
@@ -98,7 +117,16 @@ impl Default for Policy {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { message_size: 10_240_000, recipients: 1000, hard_errors: 20, junk_commands: 100, line_length: 2048 }
+        Self {
+            message_size: 10_240_000,
+            recipients: 1000,
+            overshoot: 1000,
+            soft_errors: 10,
+            error_pause: Duration::from_secs(1),
+            hard_errors: 20,
+            junk_commands: 100,
+            line_length: 2048,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use mail::event::smtpd::Smtpd;
 use mail::{Address, Domain, Envelope, QueueId, Recipient};
 
 use super::content::Content;
-use super::{Afterwards, Answer, Asked, Effects, Question, Session, confused};
+use super::{Afterwards, Answer, Asked, Effects, Question, Session, confused, send};
 use crate::Reply;
 use crate::command::{self, BadPath, Verb};
 
@@ -18,6 +18,8 @@ pub(super) struct Mail {
     pub(super) id: Option<QueueId>,
     /// Once DATA or the first BDAT came and the world holds a file open.
     pub(super) content: Option<Content>,
+    /// Recipients refused for being too many.
+    overshoot: usize,
 }
 
 impl Mail {
@@ -47,20 +49,28 @@ impl Session {
             envid: parameters.envid,
             ..Envelope::default()
         };
-        self.mail = Some(Mail { envelope, id: None, content: None });
+        self.mail = Some(Mail { envelope, id: None, content: None, overshoot: 0 });
         self.say(Reply::new(250, 1, 0, "Ok"), effects);
         Ok(())
     }
 
     pub(super) fn rcpt_to(&mut self, arguments: &str, effects: &mut Effects) -> Result<(), Reply> {
-        let Some(mail) = &self.mail else {
+        let limits = &self.settings.limits;
+        let Some(mail) = &mut self.mail else {
             return Err(Reply::new(503, 5, 1, "Error: need MAIL command"));
         };
         if mail.content.is_some() {
             return Err(Reply::new(503, 5, 1, "Error: RCPT after BDAT"));
         }
-        if mail.envelope.recipients.len() >= self.settings.limits.recipients {
-            return Err(Reply::new(452, 5, 3, "Error: too many recipients"));
+        if mail.envelope.recipients.len() >= limits.recipients {
+            let reply = Reply::new(452, 5, 3, "Error: too many recipients");
+            mail.overshoot += 1;
+            if mail.overshoot > limits.overshoot {
+                return Err(reply);
+            }
+            // A sender of a long list did not know; it is not an error of its.
+            send(&reply, effects);
+            return Ok(());
         }
         let sender = mail.envelope.reverse_path.clone();
         let (written, parameters) = command::rcpt(arguments).map_err(|bad| self.bad_path("RCPT", bad, effects))?;
