@@ -1,4 +1,5 @@
-//! The pump with a small machine: `say X` answers X, `ask X` asks the world, `body N` takes N octets, `tls`, `leave`, `quit`.
+//! The pump with a small machine: `say X` answers X, `ask X` asks the world, `body N` takes N octets, `tls`, `leave`,
+//! `pause N` sleeps N seconds, `ahead` tells what came before its time, `quit`.
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, DuplexStream, duplex};
@@ -10,6 +11,7 @@ use crate::tls;
 struct Parrot {
     ends: usize,
     body: Vec<u8>,
+    ahead: Vec<u8>,
 }
 
 impl Machine for Parrot {
@@ -25,6 +27,11 @@ impl Machine for Parrot {
                 ("ask", what) => effects.push(Effect::Ask(what.into())),
                 ("body", count) => effects.push(Effect::Frame(Framing::Octets(count.parse().expect("count")))),
                 ("tls", _) => effects.extend([say("go".into()), Effect::StartTls]),
+                ("pause", seconds) => {
+                    let time = Duration::from_secs(seconds.parse().expect("seconds"));
+                    effects.extend([Effect::Pause(time), say("awake".into())]);
+                }
+                ("ahead", _) => effects.push(say(String::from_utf8_lossy(&self.ahead).replace('\n', "|"))),
                 ("leave", _) => effects.extend([say("left".into()), Effect::Detach]),
                 _ => effects.extend([say("bye".into()), Effect::Close]),
             },
@@ -38,6 +45,10 @@ impl Machine for Parrot {
             Input::LineTooLong => effects.push(say("too long".into())),
             Input::End => self.ends += 1,
         }
+    }
+
+    fn ahead(&mut self, octets: &[u8]) {
+        self.ahead = octets.to_vec();
     }
 }
 
@@ -113,6 +124,28 @@ async fn the_peer_leaving_is_told_once() {
     assert_eq!(output, "hello\na\n");
     assert!(matches!(ended.why, Why::PeerGone));
     assert_eq!(machine.ends, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_delays_what_follows_and_ends_with_the_server() {
+    let begin = Instant::now();
+    let (output, ..) = session(b"pause 60\nquit \n", Options::default()).await;
+    assert_eq!((output.as_str(), begin.elapsed()), ("hello\nawake\nbye\n", Duration::from_secs(60)));
+    let options = Options::default();
+    let stop = options.stop.clone();
+    let stopping = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        stop.cancel();
+    };
+    let begin = Instant::now();
+    let ((output, ..), ()) = tokio::join!(session(b"pause 3600\n", options), stopping);
+    assert_eq!((output.as_str(), begin.elapsed()), ("hello\nawake\nstopping\n", Duration::from_secs(5)));
+}
+
+#[tokio::test]
+async fn what_came_ahead_of_a_reply_is_told() {
+    let (output, ..) = session(b"ahead ?\nsay a\nquit \n", Options::default()).await;
+    assert_eq!(output, "hello\nsay a|quit |\na\nbye\n");
 }
 
 #[tokio::test(start_paused = true)]

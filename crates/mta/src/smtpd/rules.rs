@@ -203,6 +203,24 @@ mod tests {
     }
 
     #[test]
+    fn who_may_type_line_feeds_and_who_may_hurry() {
+        let seen = |text: &str, address: &str| {
+            let rules = rules(text);
+            let address: IpAddr = address.parse().expect(address);
+            let visit = Visit { address, trusted: rules.trusts(address), early_talker: false, tls_loaded: false };
+            let client = Client { name: "unknown".into(), address: address.to_string() };
+            let policy = rules.settings(Service::Smtp, client, &visit).policy;
+            (policy.line_feeds, policy.forbid_pipelining)
+        };
+        assert_eq!(seen("", "127.0.0.1"), (true, false));
+        assert_eq!(seen("", "192.0.2.1"), (false, true));
+        assert_eq!(seen("smtpd_forbid_bare_newline: no\n", "192.0.2.1"), (true, true));
+        assert_eq!(seen("smtpd_forbid_bare_newline_exclusions: 192.0.2.1/32\n", "192.0.2.1"), (true, true));
+        assert_eq!(seen("smtpd_forbid_bare_newline_exclusions: 192.0.2.1/32\n", "127.0.0.1"), (false, false));
+        assert_eq!(seen("smtpd_forbid_unauth_pipelining: no\n", "192.0.2.1"), (false, false));
+    }
+
+    #[test]
     fn our_networks_by_default_are_this_machine() {
         let rules = rules("");
         for (address, trusted) in [("127.0.0.9", true), ("::1", true), ("192.168.0.1", false), ("::2", false)] {
