@@ -11,6 +11,7 @@ pub mod control;
 pub mod disk;
 pub mod link;
 pub mod message;
+mod ready;
 mod run;
 pub mod settle;
 pub mod windows;

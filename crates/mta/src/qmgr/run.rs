@@ -3,7 +3,7 @@
 //! One thread owns all of this; the disk is touched by the threads of [`super::disk`] only.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, SystemTime};
 
@@ -16,6 +16,7 @@ use super::control::{self, Said};
 use super::disk::{Fetch, Record, Report};
 use super::link::{Event, Sending};
 use super::message::{Message, State, Wish};
+use super::ready::Ready;
 use super::settle::{Settled, Settlement};
 use super::windows::Windows;
 use crate::bounce::Fate;
@@ -40,8 +41,7 @@ pub(super) struct Qmgr {
     open: HashMap<u64, Open>,
     windows: Windows,
     active: HashMap<QueueId, Message>,
-    /// To be taken up, and from where.
-    ready: VecDeque<(QueueId, Queue)>,
+    ready: Ready,
     /// Everything in `ready`, being read, active or being settled.
     known: HashSet<QueueId>,
     fetching: usize,
@@ -73,7 +73,7 @@ impl Qmgr {
             open: HashMap::new(),
             windows: Windows::new(OPEN_ORDERS, OPEN_ORDERS_EACH),
             active: HashMap::new(),
-            ready: VecDeque::new(),
+            ready: Ready::default(),
             known: HashSet::new(),
             fetching: 0,
             deferred: BinaryHeap::new(),
@@ -171,7 +171,7 @@ impl Qmgr {
 
     fn is_ready(&mut self, id: QueueId, queue: Queue) {
         if self.known.insert(id) {
-            self.ready.push_back((id, queue));
+            self.ready.push((id, queue));
         }
     }
 
@@ -185,7 +185,7 @@ impl Qmgr {
             self.is_ready(id, Queue::Deferred);
         }
         while self.fetching < FETCHING && self.active.len() + self.fetching < self.most_active {
-            let Some((id, queue)) = self.ready.pop_front() else { return };
+            let Some((id, queue)) = self.ready.next() else { return };
             self.fetching += 1;
             let _ = self.fetch.send(Fetch::Take(id, queue));
         }
