@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use mail::QueueId;
 use mail::date::Moment;
 use mail::header;
+use smtp::rewrite::{complete_addresses, is_address_field};
 
 use crate::sendmail::is_field;
 
@@ -19,6 +20,8 @@ pub(super) struct Facts<'a> {
     pub(super) mail_name: &'a str,
     /// Whole, or empty for the null sender.
     pub(super) sender: &'a str,
+    /// `myorigin`: completes bare names in address fields, as smtpd does for our own users.
+    pub(super) origin: Option<&'a str>,
 }
 
 /// A whole header.
@@ -38,7 +41,7 @@ pub(super) fn complete(head: &[u8], facts: &Facts<'_>) -> Completed {
     let date = local(facts.arrival);
     let mut out = received(facts, &date).into_bytes();
     for field in header::fields(given).filter(|field| !DROPPED.iter().any(|name| field.is(name))) {
-        out.extend_from_slice(field.raw);
+        write_field(field.raw, facts.origin, &mut out);
     }
     if !out.ends_with(b"\n") {
         out.push(b'\n');
@@ -63,6 +66,18 @@ pub(super) fn complete(head: &[u8], facts: &Facts<'_>) -> Completed {
     }
     out.push(b'\n');
     Completed { header: out, body, message_id }
+}
+
+/// One field with its continuation lines.
+fn write_field(raw: &[u8], origin: Option<&str>, out: &mut Vec<u8>) {
+    let colon = raw.iter().position(|octet| *octet == b':');
+    match (colon.and_then(|colon| raw.split_at_checked(colon + 1)), origin) {
+        (Some((name, value)), Some(origin)) if is_address_field(name[..name.len() - 1].trim_ascii_end()) => {
+            out.extend_from_slice(name);
+            out.extend_from_slice(&complete_addresses(value, origin));
+        }
+        _ => out.extend_from_slice(raw),
+    }
 }
 
 /// Where the fields end and where the body begins: behind the empty line, or at the first line that is no field.
@@ -129,6 +144,7 @@ mod tests {
             host: "vm",
             mail_name: "Facteur",
             sender: "kevin@m3102.com",
+            origin: Some("m3102.com"),
         };
         let done = complete(head.as_bytes(), &facts);
         let text = [&done.header, &head.as_bytes()[done.body..]].concat();
@@ -149,9 +165,19 @@ mod tests {
 
     #[test]
     fn what_is_there_stays_and_what_is_private_goes() {
-        let head = "From: a@b\nMessage-ID: <1@x>\nBcc: secret@x,\n more@x\nDate: now\nReturn-Path: <z>\nTo: k\n\nbody";
+        let head =
+            "From: a@b\nMessage-ID: <1@x>\nBcc: secret@x,\n more@x\nDate: now\nReturn-Path: <z>\nTo: k@l\n\nbody";
         let (text, id) = completed(head);
-        assert_eq!((text.as_str(), id.as_str()), ("From: a@b\nMessage-ID: <1@x>\nDate: now\nTo: k\n\nbody", "<1@x>"));
+        assert_eq!((text.as_str(), id.as_str()), ("From: a@b\nMessage-ID: <1@x>\nDate: now\nTo: k@l\n\nbody", "<1@x>"));
+    }
+
+    #[test]
+    fn bare_names_in_address_fields_are_completed() {
+        let head = "TO: kevin, Foo <foo>,\n \"bar\" <bar@x>\nCc:toto\nFrom: a@b\nSubject: kevin, foo\n\nTo: titi\n";
+        let (text, _) = completed(head);
+        let start = "TO: kevin@m3102.com, Foo <foo@m3102.com>,\n \"bar\" <bar@x>\nCc:toto@m3102.com\nFrom: a@b\n";
+        assert!(text.starts_with(start) && text.contains("\nSubject: kevin, foo\n"), "{text}");
+        assert!(text.ends_with("\n\nTo: titi\n"), "{text}");
     }
 
     #[test]

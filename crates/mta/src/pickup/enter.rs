@@ -115,6 +115,7 @@ impl Entry {
             host: &self.host,
             mail_name: &self.mail_name,
             sender: &sender,
+            origin: self.origin.as_ref().map(Domain::as_str),
         };
         Self::write(message, file, &facts)
     }
