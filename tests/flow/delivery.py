@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Delivery with the real programs: mailboxes, aliases, .forward, commands, notices, the queue's orders, and sudden deaths."""
+"""Delivery with the real programs: mailboxes, aliases, .forward, commands, notices, and the queue's orders."""
 import os, re, signal, socket
 
 from facteur import NOBODY, Failure, System, run
@@ -246,28 +246,4 @@ def many():
         same((len(to), len(system.mails("toto"))), (3000, 1))
 
 
-def sudden_deaths():
-    """Each program killed in the middle of traffic: every message arrives, and none is lost."""
-    with started() as system:
-        sent, deaths = set(), 0
-        session = system.smtp()
-        session.expect("EHLO pc", "250")
-        users = ["kevin", "foo", "toto"]
-        for number in range(150):
-            sent.add(f"number {number}.")
-            system.send([f"{users[number % 3]}@m3102.com", "bar@m3102.com"], body=f"number {number}.", session=session)
-            if number % 15 == 10:
-                name = ["mda", "local", "qmgr"][deaths % 3]
-                os.kill(system.wait(f"a {name} to kill", lambda: system.pids(name))[0], signal.SIGKILL)
-                deaths += 1
-        system.wait("empty queue", lambda: system.queued() == 0, 60)
-        for who in ("bar", None):
-            mails = system.mails("bar") if who else [mail for user in users for mail in system.mails(user)]
-            got = [re.search(r"number \d+\.", mail)[0] for mail in mails]
-            same(set(got), sent)
-            copies = len(got) - len(sent)
-            # A death between the sync of a mailbox and the note in the queue repeats what was under way then.
-            print(f"     {len(sent)} messages, {deaths} deaths, {copies} delivered twice")
-
-
-run(maildir, mbox, aliases, forward, command, notices, orders, trouble, many, sudden_deaths)
+run(maildir, mbox, aliases, forward, command, notices, orders, trouble, many)
