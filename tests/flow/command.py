@@ -106,6 +106,8 @@ def settings(trial):
 def queue(trial):
     trial.sendmail("Subject: three\n\nHello\n", "luke@starwars.example")
     trial.wait_log(r"to=<luke@starwars.example>, .*status=deferred")
+    mailq = subprocess.run([trial.programs / "mailq", "-C", trial.dir / "etc"], capture_output=True, text=True, check=True, timeout=60).stdout
+    same(trial.command("queue", "list"), mailq)
     row = json.loads(trial.command("queue", "list", "--json"))
     same((row["queue_name"], row["recipients"][0]["address"]), ("deferred", "luke@starwars.example"))
     queue_id = row["queue_id"]

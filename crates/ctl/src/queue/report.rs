@@ -102,7 +102,7 @@ impl fmt::Display for Report {
             _ => ' ',
         };
         let Report { queue_id, message_size, sender, .. } = self;
-        write!(f, "{queue_id}{mark}{message_size:9} {:19}  {sender}", clock(self.arrival_time))?;
+        write!(f, "{queue_id}{mark}{message_size:8} {:19}  {sender}", clock(self.arrival_time))?;
         if let Some(damage) = &self.damage {
             write!(f, "damaged: {damage}")?;
         }
