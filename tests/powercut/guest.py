@@ -1,5 +1,5 @@
 """Inside the guest: start Facteur, let the old queue drain, list every mailbox, then send in bursts until the cut."""
-import os, pathlib, random, smtplib, socket, subprocess, sys, threading, time
+import os, pathlib, random, signal, smtplib, socket, subprocess, sys, threading, time
 
 PROGRAMS = pathlib.Path(os.environ["PROGRAMS"])
 LIFE, MAILBOX = os.environ["LIFE"], os.environ["MAILBOX"]
@@ -148,7 +148,14 @@ def load():
             lanes.append(threading.Thread(target=sendmail_one, args=(number,)))
         [t.start() for t in lanes]
         [t.join() for t in lanes]
-        time.sleep(random.choice([0, 0, 0.05, 0.3]))  # the load itself: a quiet moment in which a cut finds the last burst
+        time.sleep(random.choice([0, 0.1, 0.5, 1]))  # the load itself: a quiet moment in which a cut finds the last burst
+
+
+def stop_pickup():
+    """Dropped mail then waits in maildrop for the next life."""
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        if pathlib.Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")[0].endswith(b"/pickup"):
+            os.kill(int(entry), signal.SIGSTOP)
 
 
 write_configuration()
@@ -158,5 +165,7 @@ wait_for("the queue to drain", 60, lambda: queued() == 0)
 list_mailboxes()
 say("LISTED")
 threading.Thread(target=tell_removals, daemon=True).start()
+if random.random() < 0.4:
+    stop_pickup()
 say("LOAD")
 load()
