@@ -97,11 +97,26 @@ pub fn send(socket: impl AsFd, packet: &[u8], descriptors: &[BorrowedFd<'_>]) ->
 /// # Errors
 /// `WouldBlock` when there is none yet; `InvalidData` when it did not fit.
 pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+    receive_with(socket, buffer, RecvFlags::CMSG_CLOEXEC)
+}
+
+/// As [`receive`], but `None` at once when there is no packet.
+///
+/// # Errors
+/// As [`receive`].
+pub fn receive_now(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Option<(usize, Vec<OwnedFd>)>> {
+    match receive_with(socket, buffer, RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+fn receive_with(socket: impl AsFd, buffer: &mut [u8], flags: RecvFlags) -> io::Result<(usize, Vec<OwnedFd>)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut extra = RecvAncillaryBuffer::new(&mut space);
     let got = loop {
         let mut slices = [IoSliceMut::new(buffer)];
-        match rustix::net::recvmsg(&socket, &mut slices, &mut extra, RecvFlags::CMSG_CLOEXEC) {
+        match rustix::net::recvmsg(&socket, &mut slices, &mut extra, flags) {
             Err(Errno::INTR) => {}
             Err(Errno::CONNRESET) => return Ok((0, Vec::new())),
             other => break other?,
@@ -143,6 +158,7 @@ mod tests {
         passed.read_to_string(&mut text).expect("read");
         assert_eq!(text, "hello");
         assert_eq!(receive(&there, &mut buffer).expect("received").0, 3);
+        assert!(receive_now(&there, &mut buffer).expect("nothing yet").is_none());
         drop(here);
         assert_eq!(receive(&there, &mut buffer).expect("the end").0, 0);
         std::fs::remove_file(path).expect("removed");

@@ -1,13 +1,16 @@
 //! The loop: tasks in over one socket, replies out over the same, many at a time.
 //!
-//! Whatever has arrived while a batch was written forms the next batch, so syncs are shared without waiting for a timer.
-//! Commands run on threads of their own, a few at once. When the socket ends, tasks that have not begun are dropped:
-//! nobody waits for them, and `qmgr` will give them out again.
+//! One thread reads tasks and writes mailboxes: whatever has arrived while a batch was written forms the next batch, so
+//! syncs are shared without waiting for a timer, and a message wakes nobody but this thread. Commands run on threads of
+//! their own, a few at once, which begin when they are needed. When the socket ends, tasks that have not begun are
+//! dropped: nobody waits for them, and `qmgr` will give them out again.
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 
 use handover::packet::{Reader, Writer};
 use handover::{Outcome, Reply, Task, channel};
@@ -22,19 +25,28 @@ use crate::{command, forward};
 /// A reply packet is sent when it has grown to this.
 const FULL_PACKET: usize = channel::MAX_PACKET / 4;
 
-/// What the threads share.
+/// The thread that reads tasks.
+struct Tasks {
+    shared: Arc<Shared>,
+    maildirs: Maildirs,
+    buffer: Vec<u8>,
+    runners: Vec<JoinHandle<()>>,
+}
+
+/// What it shares with the threads that run commands.
 struct Shared {
     settings: Settings,
     socket: OwnedFd,
-    work: Mutex<Work>,
+    commands: Mutex<Commands>,
     changed: Condvar,
 }
 
-/// Messages that wait.
+/// Messages that wait for a thread.
 #[derive(Default)]
-struct Work {
-    fresh: VecDeque<Message>,
-    commands: VecDeque<(Message, String)>,
+struct Commands {
+    waiting: VecDeque<(Message, String)>,
+    /// Threads that do nothing.
+    idle: usize,
     ended: bool,
 }
 
@@ -43,123 +55,133 @@ struct Work {
 /// # Errors
 /// When the socket fails, or the other end does not keep to the protocol.
 pub fn serve(settings: Settings, socket: OwnedFd) -> anyhow::Result<()> {
-    let commands = settings.commands.max(1);
-    let shared = Arc::new(Shared { settings, socket, work: Mutex::default(), changed: Condvar::new() });
-    let mut threads = Vec::new();
-    for index in 0..=commands {
-        let shared = Arc::clone(&shared);
-        let name = if index == 0 { "mailbox" } else { "command" };
-        let run = move || if index == 0 { shared.write_mailboxes() } else { shared.run_commands() };
-        threads.push(std::thread::Builder::new().name(name.into()).spawn(run)?);
-    }
-    let result = shared.take_tasks();
+    let shared = Arc::new(Shared { settings, socket, commands: Mutex::default(), changed: Condvar::new() });
+    let buffer = vec![0; channel::MAX_PACKET];
+    let mut tasks = Tasks { shared, maildirs: Maildirs::default(), buffer, runners: Vec::new() };
+    let result = tasks.serve();
     {
-        let mut work = shared.locked();
-        work.ended = true;
-        work.fresh.clear();
-        work.commands.clear();
+        let mut commands = tasks.shared.locked();
+        commands.ended = true;
+        commands.waiting.clear();
     }
-    shared.changed.notify_all();
-    for thread in threads {
-        let _ = thread.join();
+    tasks.shared.changed.notify_all();
+    for runner in tasks.runners {
+        let _ = runner.join();
     }
     result
 }
 
-impl Shared {
-    fn locked(&self) -> MutexGuard<'_, Work> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn take_tasks(&self) -> anyhow::Result<()> {
-        let mut buffer = vec![0; channel::MAX_PACKET];
+impl Tasks {
+    fn serve(&mut self) -> anyhow::Result<()> {
         loop {
-            let (length, mut descriptors) = channel::receive(&self.socket, &mut buffer)?;
-            if length == 0 {
-                return Ok(());
-            }
-            let task = Task::read(&mut Reader::new(&buffer[..length]))?;
-            anyhow::ensure!(descriptors.len() == 1, "a task must come with one descriptor");
-            let number = task.number;
-            match Message::open(task, descriptors.remove(0)) {
-                Ok(message) => {
-                    self.locked().fresh.push_back(message);
-                    self.changed.notify_all();
+            let mut batch = Vec::new();
+            let received = channel::receive(&self.shared.socket, &mut self.buffer)?;
+            let mut more = Some(received);
+            while let Some(received) = more {
+                if self.hear(received, &mut batch)?.is_break() {
+                    return Ok(());
                 }
-                Err(error) => {
-                    let text = format!("cannot read the queue file: {}", forward::plain(&error));
-                    self.reply(vec![Reply { number, outcome: Outcome::Deferred(EnhancedStatus::new(4, 3, 0), text) }]);
-                }
+                more = channel::receive_now(&self.shared.socket, &mut self.buffer)?;
             }
+            self.deliver(batch)?;
         }
     }
 
-    fn write_mailboxes(&self) {
-        let mut maildirs = Maildirs::default();
-        loop {
-            let batch: Vec<Message> = {
-                let mut work = self.locked();
-                while work.fresh.is_empty() && !work.ended {
-                    work = self.changed.wait(work).unwrap_or_else(PoisonError::into_inner);
-                }
-                if work.ended {
-                    return;
-                }
-                work.fresh.drain(..).collect()
-            };
-            self.deliver(&mut maildirs, batch);
+    /// Takes a task into the batch, or answers at once that its message cannot be read. Breaks at the end of the socket.
+    fn hear(
+        &self,
+        (length, mut descriptors): (usize, Vec<OwnedFd>),
+        batch: &mut Vec<Message>,
+    ) -> anyhow::Result<ControlFlow<()>> {
+        if length == 0 {
+            return Ok(ControlFlow::Break(()));
         }
+        let task = Task::read(&mut Reader::new(&self.buffer[..length]))?;
+        anyhow::ensure!(descriptors.len() == 1, "a task must come with one descriptor");
+        let number = task.number;
+        match Message::open(task, descriptors.remove(0)) {
+            Ok(message) => batch.push(message),
+            Err(error) => {
+                let text = format!("cannot read the queue file: {}", forward::plain(&error));
+                let outcome = Outcome::Deferred(EnhancedStatus::new(4, 3, 0), text);
+                self.shared.reply(vec![Reply { number, outcome }]);
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Maildir deliveries of the batch are committed together; the others follow one by one.
-    fn deliver(&self, maildirs: &mut Maildirs, batch: Vec<Message>) {
+    fn deliver(&mut self, batch: Vec<Message>) -> anyhow::Result<()> {
+        let shared = Arc::clone(&self.shared);
         let mut into: Vec<(PathBuf, Vec<Message>)> = Vec::new();
         let mut replies = Vec::new();
         let mut later = Vec::new();
         for message in batch {
-            match route(&self.settings, &message) {
+            match route(&shared.settings, &message) {
                 Step::Maildir(root) => match into.iter_mut().find(|(path, _)| *path == root) {
                     Some((_, list)) => list.push(message),
                     None => into.push((root, vec![message])),
                 },
                 Step::Answer(outcome) => replies.push(Reply { number: message.task.number, outcome }),
-                Step::Command(command) => {
-                    self.locked().commands.push_back((message, command));
-                    self.changed.notify_all();
-                }
+                Step::Command(command) => self.run(message, command)?,
                 step @ (Step::Mbox(_) | Step::File(_)) => later.push((message, step)),
             }
         }
         for (root, messages) in into {
             let list: Vec<&Message> = messages.iter().collect();
-            let outcomes = maildirs.deliver(&self.settings, &root, &list);
+            let outcomes = self.maildirs.deliver(&shared.settings, &root, &list);
             replies.extend(
                 messages.iter().zip(outcomes).map(|(message, outcome)| Reply { number: message.task.number, outcome }),
             );
         }
-        self.reply(replies);
+        shared.reply(replies);
         for (message, step) in later {
             let outcome = match &step {
-                Step::Mbox(path) => mailbox::append(&self.settings, path, &message),
-                Step::File(name) => mailbox::file(&self.settings, maildirs, name, &message),
+                Step::Mbox(path) => mailbox::append(&shared.settings, path, &message),
+                Step::File(name) => mailbox::file(&shared.settings, &mut self.maildirs, name, &message),
                 Step::Answer(_) | Step::Command(_) | Step::Maildir(_) => continue,
             };
-            self.reply(vec![Reply { number: message.task.number, outcome }]);
+            shared.reply(vec![Reply { number: message.task.number, outcome }]);
         }
+        Ok(())
+    }
+
+    /// Gives a command to a thread: one that is idle, or a new one while there may be more.
+    fn run(&mut self, message: Message, command: String) -> anyhow::Result<()> {
+        let mut commands = self.shared.locked();
+        commands.waiting.push_back((message, command));
+        let enough =
+            commands.idle >= commands.waiting.len() || self.runners.len() >= self.shared.settings.commands.max(1);
+        drop(commands);
+        if enough {
+            self.shared.changed.notify_one();
+            return Ok(());
+        }
+        let shared = Arc::clone(&self.shared);
+        self.runners.push(std::thread::Builder::new().name("command".into()).spawn(move || shared.run_commands())?);
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn locked(&self) -> MutexGuard<'_, Commands> {
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn run_commands(&self) {
         loop {
             let (message, command) = {
-                let mut work = self.locked();
+                let mut commands = self.locked();
                 loop {
-                    if work.ended {
+                    if commands.ended {
                         return;
                     }
-                    if let Some(next) = work.commands.pop_front() {
+                    if let Some(next) = commands.waiting.pop_front() {
                         break next;
                     }
-                    work = self.changed.wait(work).unwrap_or_else(PoisonError::into_inner);
+                    commands.idle += 1;
+                    commands = self.changed.wait(commands).unwrap_or_else(PoisonError::into_inner);
+                    commands.idle -= 1;
                 }
             };
             let outcome = command::run(&self.settings, &message, &command);
@@ -180,5 +202,95 @@ impl Shared {
         if !packet.is_empty() {
             let _ = channel::send(&self.socket, packet.octets(), &[]);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::fd::AsFd;
+    use std::path::Path;
+
+    use config::Config;
+    use handover::What;
+    use mail::{Address, QueueId};
+
+    use super::*;
+    use crate::settings::{Owner, Wishes};
+
+    const CONTENT: &str = "Subject: x\n\nbody\n";
+
+    fn settings(home: &Path) -> Settings {
+        std::fs::write(home.join("facteur.yaml"), "home_mailbox: Maildir/\n").expect("configuration");
+        let config = Config::load(home).expect("configuration");
+        let user = nix::unistd::geteuid().as_raw();
+        let owner = Owner {
+            name: "kevin".into(),
+            identity: "kevin".into(),
+            uid: user,
+            gid: nix::unistd::getegid().as_raw(),
+            home: home.into(),
+            shell: "/bin/sh".into(),
+            wishes: Wishes::Obeyed,
+        };
+        Settings::new(&config, owner, None)
+    }
+
+    fn ask(socket: &OwnedFd, number: u64, what: What) {
+        let mut file = tempfile::tempfile().expect("file");
+        file.write_all(CONTENT.as_bytes()).expect("written");
+        let to = Address::parse("kevin@m3102.com").expect("address");
+        let task = Task {
+            number,
+            id: QueueId::new(number, 1),
+            sender: None,
+            recipient: to.clone(),
+            original: to,
+            extension: String::new(),
+            offset: 0,
+            length: CONTENT.len() as u64,
+            what,
+        };
+        let mut packet = Writer::default();
+        task.write(&mut packet);
+        channel::send(socket, packet.octets(), &[file.as_fd()]).expect("sent");
+    }
+
+    fn hear(socket: &OwnedFd, count: usize) -> Vec<Reply> {
+        let mut buffer = vec![0; channel::MAX_PACKET];
+        let mut replies = Vec::new();
+        while replies.len() < count {
+            let (length, _) = channel::receive(socket, &mut buffer).expect("replies");
+            assert!(length > 0, "the writer ended after {} replies", replies.len());
+            let mut reader = Reader::new(&buffer[..length]);
+            while !reader.is_empty() {
+                replies.push(Reply::read(&mut reader).expect("a reply"));
+            }
+        }
+        replies.sort_by_key(|reply| reply.number);
+        replies
+    }
+
+    /// More commands than threads, and mailbox writes between them: each has its one answer, and the end is an end.
+    #[test]
+    fn every_task_is_answered_once() {
+        let home = tempfile::tempdir().expect("home");
+        let (here, there) = channel::pair().expect("a pair");
+        let settings = settings(home.path());
+        let writer = std::thread::spawn(move || serve(settings, there));
+        for number in 0..30 {
+            let what = if number % 3 == 0 { What::Command("exec cat >/dev/null".into()) } else { What::Mailbox };
+            ask(&here, number, what);
+        }
+        let replies = hear(&here, 30);
+        for (number, reply) in (0..).zip(&replies) {
+            assert_eq!(reply.number, number);
+            assert!(matches!(reply.outcome, Outcome::Sent(..)), "{reply:?}");
+        }
+        assert_eq!(std::fs::read_dir(home.path().join("Maildir/new")).expect("new").count(), 20);
+        ask(&here, 30, What::Mailbox);
+        assert_eq!(hear(&here, 1)[0].number, 30);
+        drop(here);
+        writer.join().expect("no panic").expect("a clean end");
     }
 }

@@ -143,26 +143,40 @@ impl Writers {
         let mut buffer = vec![0; channel::MAX_PACKET];
         let mut number = 0;
         let mut packet = Writer::default();
+        // The task in `packet` that the writer has not taken yet. Replies are heard meanwhile: it may be waiting for that.
+        let mut sending = None;
         loop {
             let idle = if self.waiting.get() > 0 { IDLE_WHEN_FULL } else { IDLE };
             tokio::select! {
-                job = jobs.recv(), if open.len() < OPEN_TASKS => {
-                    let Some(mut job) = job else { return Ok(()) };
-                    number += 1;
-                    job.task.number = number;
-                    packet.clear();
-                    job.task.write(&mut packet);
-                    let job = open.entry(number).insert_entry(job);
-                    channel.send(packet.octets(), &[job.get().file.as_fd()]).await?;
+                biased;
+                sent = send(channel, &packet, sending.and_then(|number| open.get(&number))), if sending.is_some() => {
+                    sent?;
+                    sending = None;
                 }
                 received = channel.receive(&mut buffer) => match received? {
                     Some((octets, _)) => take_replies(octets, open)?,
                     None if open.is_empty() => return Ok(()),
                     None => return Err(io::Error::other("ended in the middle of its work")),
                 },
+                job = jobs.recv(), if sending.is_none() && open.len() < OPEN_TASKS => {
+                    let Some(mut job) = job else { return Ok(()) };
+                    number += 1;
+                    job.task.number = number;
+                    packet.clear();
+                    job.task.write(&mut packet);
+                    open.insert(number, job);
+                    sending = Some(number);
+                }
                 () = tokio::time::sleep(idle), if open.is_empty() => return Ok(()),
             }
         }
+    }
+}
+
+async fn send(channel: &Channel, packet: &Writer, job: Option<&Job>) -> io::Result<()> {
+    match job {
+        Some(job) => channel.send(packet.octets(), &[job.file.as_fd()]).await,
+        None => Ok(()),
     }
 }
 
