@@ -59,8 +59,8 @@ def traffic(system):
     system.wait_log(r"to=<leia@starwars\.univ>, .*status=deferred")
     system.wait("the queue at rest", lambda: system.queued() == 2)
     system.wait_log(r"warning: \w+: undeliverable notification discarded")
-    text = system.log_text()
-    system.wait("each mail's end", lambda: text.count("(queue active)") == text.count(": removed") + 2)
+    count = lambda what: system.log_text().count(what)
+    system.wait("each mail's end", lambda: count("(queue active)") == count(": removed") + 2)
 
 
 def counts():
