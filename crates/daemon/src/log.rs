@@ -4,6 +4,7 @@
 //! opened by [`init`], so call it before privileges go and before a jail. A log that cannot be written never stops
 //! mail: the line is lost. Level warn is prefixed `warning: `, error `error: `, target `fatal` `fatal: `.
 
+use std::cell::RefCell;
 use std::fmt::{self, Write as _};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -75,28 +76,57 @@ impl<S: Subscriber> Layer<S> for Lines {
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut text = Text(String::with_capacity(160));
-        event.record(&mut text);
         let (severity, prefix) = rank(event.metadata());
-        self.write(severity, prefix, &text.0);
+        let mut line = Text(self.begun(severity, prefix));
+        event.record(&mut line);
+        self.send(line.0);
     }
 }
 
 impl Lines {
-    fn write(&self, severity: u8, prefix: &str, text: &str) {
-        let time = Timestamp::now().to_zoned(self.zone.clone()).strftime("%b %e %H:%M:%S").to_string();
+    /// The part of a line before its text.
+    fn begun(&self, severity: u8, prefix: &str) -> String {
+        let mut line = String::with_capacity(256);
+        if let Sink::Syslog { .. } = self.sink {
+            let _ = write!(line, "<{}>", FACILITY_MAIL << 3 | severity);
+        }
+        self.push_time(&mut line);
+        if let Sink::File { host, .. } = &self.sink {
+            line.push_str(host);
+            line.push(' ');
+        }
+        line.push_str(&self.tag);
+        line.push_str(prefix);
+        line
+    }
+
+    /// `Nov 20 16:11:07 `, made once a second for each thread.
+    fn push_time(&self, line: &mut String) {
+        let now = Timestamp::now();
+        MADE.with_borrow_mut(|(second, text)| {
+            if *second != Some(now.as_second()) {
+                *second = Some(now.as_second());
+                *text = now.to_zoned(self.zone.clone()).strftime("%b %e %H:%M:%S ").to_string();
+            }
+            line.push_str(text);
+        });
+    }
+
+    fn send(&self, mut line: String) {
         match &self.sink {
-            Sink::File { file, host } => {
-                let line = format!("{time} {host} {}{prefix}{text}\n", self.tag);
+            Sink::File { file, .. } => {
+                line.push('\n');
                 let mut file = file;
                 let _ = file.write_all(line.as_bytes());
             }
-            Sink::Syslog { path, socket } => {
-                let line = format!("<{}>{time} {}{prefix}{text}", FACILITY_MAIL << 3 | severity, self.tag);
-                send(path, socket, line.as_bytes());
-            }
+            Sink::Syslog { path, socket } => send(path, socket, line.as_bytes()),
         }
     }
+}
+
+thread_local! {
+    /// The second a time was last made for, and that time. There is one log, so one time zone, in a process.
+    static MADE: RefCell<(Option<i64>, String)> = const { RefCell::new((None, String::new())) };
 }
 
 /// Sends to syslog; after a restart of the syslog daemon the old socket fails and a new one is made.
@@ -190,10 +220,11 @@ mod tests {
         let dir = tempfile::tempdir().expect("dir");
         let path = dir.path().join("log");
         let layer = lines(Sink::Syslog { path: path.clone(), socket: Mutex::new(None) });
-        layer.write(6, "", "lost");
+        let write = |text: &str| layer.send(layer.begun(6, "") + text);
+        write("lost");
         for text in ["first", "second"] {
             let syslog = UnixDatagram::bind(&path).expect("bind");
-            layer.write(6, "", text);
+            write(text);
             let mut buffer = [0; 200];
             let length = syslog.recv(&mut buffer).expect("receive");
             let line = std::str::from_utf8(&buffer[..length]).expect("text");
