@@ -41,6 +41,8 @@ pub struct Problem {
     pub line: usize,
     /// What is wrong.
     pub text: String,
+    /// Whether it may be right the next time, though nobody mends it: a disk's trouble, no room for a descriptor.
+    pub passes: bool,
 }
 
 /// Where a value was set.
@@ -168,7 +170,7 @@ impl Config {
 
 impl Problem {
     pub(crate) fn new(file: &Path, line: usize, text: String) -> Problem {
-        Problem { file: file.to_path_buf(), line, text }
+        Problem { file: file.to_path_buf(), line, text, passes: false }
     }
 }
 
@@ -194,8 +196,12 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>, Vec<Problem>> {
     }
     let main = dir.join(Config::FILE);
     let mut files = Vec::new();
-    if main.symlink_metadata().is_ok() {
-        files.push(main);
+    // Only what is known to be missing is missing: with defaults in place of a file that cannot be read now, mail would go
+    // to the wrong places.
+    match main.symlink_metadata() {
+        Ok(_) => files.push(main),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(vec![unreadable(&main, &error)]),
     }
     let parts = dir.join("conf.d");
     let entries = match fs::read_dir(&parts) {
@@ -203,15 +209,17 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>, Vec<Problem>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(files),
         Err(error) => return Err(vec![unreadable(&parts, &error)]),
     };
-    let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
-    let mut more: Vec<PathBuf> = paths.filter(|path| path.extension().is_some_and(|end| end == "yaml")).collect();
+    let paths: io::Result<Vec<PathBuf>> = entries.map(|entry| Ok(entry?.path())).collect();
+    let mut more = paths.map_err(|error| vec![unreadable(&parts, &error)])?;
+    more.retain(|path| path.extension().is_some_and(|end| end == "yaml"));
     more.sort();
     files.extend(more);
     Ok(files)
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Problem {
-    Problem::new(path, 0, format!("cannot be read: {}", machine::reason(error)))
+    let passes = !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied);
+    Problem { passes, ..Problem::new(path, 0, format!("cannot be read: {}", machine::reason(error))) }
 }
 
 #[cfg(test)]

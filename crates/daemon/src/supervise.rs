@@ -87,8 +87,8 @@ fn report(name: &str, death: Death) {
 }
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-const LIVED_WELL: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const LIVED_WELL: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

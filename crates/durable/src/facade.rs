@@ -126,7 +126,7 @@ impl Dir {
         self.0.sync_files(&files)
     }
 
-    /// What is left on the disk.
+    /// What is left on the disk: nothing when it is read-only.
     pub fn space(&self) -> io::Result<Space> {
         self.0.space()
     }

@@ -198,6 +198,9 @@ impl RawDir for RealDir {
 
     fn space(&self) -> io::Result<Space> {
         let free = nix::sys::statvfs::fstatvfs(&self.fd)?;
+        if free.flags().contains(nix::sys::statvfs::FsFlags::ST_RDONLY) {
+            return Ok(Space { bytes: 0, inodes: 0 });
+        }
         let bytes = free.blocks_available().saturating_mul(free.fragment_size());
         // File systems without an inode table say 0 of 0.
         let inodes = if free.files() == 0 { u64::MAX } else { free.files_available() };

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -189,18 +189,25 @@ impl Shared {
         }
     }
 
-    /// Sends replies, as many in a packet as fit. When the other end is gone there is nobody to tell.
+    /// Sends replies, as many in a packet as fit.
     fn reply(&self, replies: Vec<Reply>) {
         let mut packet = Writer::default();
         for reply in replies.into_iter().flat_map(Reply::split) {
             reply.write(&mut packet);
             if packet.octets().len() >= FULL_PACKET {
-                let _ = channel::send(&self.socket, packet.octets(), &[]);
+                self.send(&packet);
                 packet.clear();
             }
         }
         if !packet.is_empty() {
-            let _ = channel::send(&self.socket, packet.octets(), &[]);
+            self.send(&packet);
+        }
+    }
+
+    /// A reply that cannot be sent would be waited for without end: then we end, and the tasks are given to the next of us.
+    fn send(&self, packet: &Writer) {
+        if channel::send(&self.socket, packet.octets(), &[]).is_err() {
+            let _ = nix::sys::socket::shutdown(self.socket.as_raw_fd(), nix::sys::socket::Shutdown::Both);
         }
     }
 }

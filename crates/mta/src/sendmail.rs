@@ -120,7 +120,10 @@ fn run(options: Options) -> Result<(), Exit> {
 pub(crate) fn load(dir: &Path) -> Result<Config, Exit> {
     Config::load(dir).map_err(|problems| {
         let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
-        Exit::config(lines.join("\n"))
+        match problems.iter().any(|problem| problem.passes) {
+            true => Exit::temporary(lines.join("\n")),
+            false => Exit::config(lines.join("\n")),
+        }
     })
 }
 

@@ -2,10 +2,12 @@
 //!
 //! A line is `name: list`; lines that begin with white space continue it; empty lines and lines whose first sign is `#`
 //! do not count. Names compare without regard to case. When a file changes it is read again; when the new text does not
-//! make sense the old table stays, and the [`Problem`] (file, line, sentence) is for the log.
+//! make sense or cannot be read the old table stays, and the [`Problem`] (file, line, sentence) is for the log. Where there
+//! is no old table, mail has to wait ([`Live::unknown`]): a name is unknown only if all files were read.
 
 use std::collections::HashMap;
 use std::fmt;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -38,6 +40,10 @@ struct LiveFile {
     path: PathBuf,
     stamp: Option<Stamp>,
     table: Table,
+    /// The table is what the file said at some time, or there was none.
+    known: bool,
+    /// Why the file cannot be read now.
+    trouble: Option<String>,
 }
 
 /// What changes when a file is edited or replaced.
@@ -82,9 +88,16 @@ impl Live {
         Self(
             files
                 .iter()
-                .map(|name| LiveFile { path: path(name.as_ref()), stamp: None, table: Table::default() })
+                .map(|name| path(name.as_ref()))
+                .map(|path| LiveFile { path, stamp: None, table: Table::default(), known: false, trouble: None })
                 .collect(),
         )
+    }
+
+    /// A file of which no table could be read yet: nobody knows what names are aliases.
+    #[must_use]
+    pub fn unknown(&self) -> Option<&Path> {
+        self.0.iter().find(|file| !file.known).map(|file| file.path.as_path())
     }
 
     /// Reads again what changed. What comes back is new trouble, told once.
@@ -101,42 +114,67 @@ impl Live {
 
 impl LiveFile {
     fn refresh(&mut self) -> Vec<Problem> {
-        let stamp = std::fs::metadata(&self.path)
-            .ok()
-            .map(|meta| Stamp(meta.dev(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec()));
-        if stamp == self.stamp {
-            return Vec::new();
-        }
-        self.stamp = stamp;
-        if stamp.is_none() {
-            // No alias file at all is a system without aliases, as on a fresh machine.
-            self.table = Table::default();
-            return Vec::new();
-        }
-        match read(&self.path) {
-            Ok(table) => {
-                self.table = table;
-                Vec::new()
+        let changed = match stamp(&self.path) {
+            Ok(stamp) if stamp == self.stamp && self.known => return self.relieved(),
+            Ok(None) => Ok((None, Some(Table::default()), Vec::new())),
+            Ok(stamp) => read(&self.path).map(|table| match table {
+                Ok(table) => (stamp, Some(table), Vec::new()),
+                Err(problems) => (stamp, None, problems),
+            }),
+            Err(error) => Err(error),
+        };
+        match changed {
+            Ok((stamp, table, problems)) => {
+                self.known |= table.is_some();
+                self.table = table.unwrap_or_else(|| std::mem::take(&mut self.table));
+                let told = self.stamp == stamp && !self.known;
+                self.stamp = stamp;
+                self.relieved();
+                if told { Vec::new() } else { problems }
             }
-            Err(problems) => problems,
+            // The stamp stays, so the next look tries again.
+            Err(error) => self.troubled(error.to_string()),
         }
+    }
+
+    fn relieved(&mut self) -> Vec<Problem> {
+        self.trouble = None;
+        Vec::new()
+    }
+
+    /// The same trouble is told once.
+    fn troubled(&mut self, text: String) -> Vec<Problem> {
+        if self.trouble.as_ref() == Some(&text) {
+            return Vec::new();
+        }
+        self.trouble = Some(text.clone());
+        vec![Problem { file: self.path.clone(), line: 0, text }]
+    }
+}
+
+/// `None`: there is no such file. No alias file at all is a system without aliases, as on a fresh machine.
+fn stamp(path: &Path) -> io::Result<Option<Stamp>> {
+    match std::fs::metadata(path) {
+        Ok(meta) => Ok(Some(Stamp(meta.dev(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
 /// Every line of the file that makes no sense: what `newaliases` says.
 #[must_use]
 pub fn check(file: &Path) -> Vec<Problem> {
-    read(file).err().unwrap_or_default()
+    let whole = |error: io::Error| vec![Problem { file: file.into(), line: 0, text: error.to_string() }];
+    read(file).map_or_else(whole, |table| table.err().unwrap_or_default())
 }
 
-fn read(file: &Path) -> Result<Table, Vec<Problem>> {
-    let whole = |text: String| vec![Problem { file: file.into(), line: 0, text }];
-    let size = std::fs::metadata(file).map_err(|error| whole(error.to_string()))?.len();
-    if size > MAX_FILE {
-        return Err(whole("the file is too long".into()));
+/// Outside, whether the file could be read; inside, whether it makes sense.
+fn read(file: &Path) -> io::Result<Result<Table, Vec<Problem>>> {
+    if std::fs::metadata(file)?.len() > MAX_FILE {
+        return Ok(Err(vec![Problem { file: file.into(), line: 0, text: "the file is too long".into() }]));
     }
-    let octets = std::fs::read(file).map_err(|error| whole(error.to_string()))?;
-    Table::parse(file, &String::from_utf8_lossy(&octets))
+    let octets = std::fs::read(file)?;
+    Ok(Table::parse(file, &String::from_utf8_lossy(&octets)))
 }
 
 /// Each entry with the number of its first line.
@@ -232,5 +270,27 @@ mod tests {
         std::fs::remove_file(&path).expect("removed");
         assert_eq!(live.refresh(), []);
         assert!(live.find("root").is_none());
+    }
+
+    /// A directory can be looked at, but not read as a file: as a disk that fails.
+    #[test]
+    fn a_file_that_cannot_be_read_is_not_an_empty_one() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("aliases");
+        std::fs::create_dir(&path).expect("made");
+        let mut live = Live::new(&[path.display().to_string()]);
+        assert_eq!(live.refresh().len(), 1);
+        assert_eq!((live.refresh(), live.unknown()), (Vec::new(), Some(&*path)), "told once");
+        std::fs::remove_dir(&path).expect("removed");
+        std::fs::write(&path, "root eleve is it\n").expect("written");
+        assert_eq!(live.refresh().len(), 1);
+        assert_eq!((live.refresh(), live.unknown()), (Vec::new(), Some(&*path)), "told once");
+        std::fs::write(&path, "root: eleve\n").expect("written");
+        assert_eq!((live.refresh(), live.unknown()), (Vec::new(), None));
+        assert!(live.find("root").is_some());
+        std::fs::remove_file(&path).expect("removed");
+        std::fs::create_dir(&path).expect("made");
+        assert_eq!(live.refresh().len(), 1);
+        assert!(live.find("root").is_some() && live.unknown().is_none(), "the old table stays");
     }
 }

@@ -82,6 +82,10 @@ impl Decider {
         for problem in self.aliases.refresh() {
             tracing::error!("{problem}; the aliases as they were before stay in force");
         }
+        if let Some(file) = self.aliases.unknown() {
+            let text = format!("cannot read the aliases in {}", file.display());
+            return Decision::Answer(Outcome::Deferred(EnhancedStatus::new(4, 3, 0), text));
+        }
         let recipient = &order.recipient;
         match Part::of(recipient.local()) {
             Part::Name(local) => self.name(local, recipient),

@@ -42,10 +42,12 @@ pub enum Record {
 pub enum Report {
     /// Taken up; `None`: it is not there or not readable. Readers: of a life of this program before.
     Taken(QueueId, Option<Box<QueueFile>>, Readers),
-    /// It could not be taken up now.
-    Later(QueueId),
+    /// It could not be taken up now, but perhaps then.
+    Later(QueueId, SystemTime),
     /// The messages in a directory; in `deferred` with the time of the next try.
     Listed(Queue, Vec<(QueueId, SystemTime)>),
+    /// A directory could not be listed.
+    Unlisted(Queue),
     /// It was moved there.
     Moved(QueueId, Queue),
     /// One [`Record::Note`] is done.
@@ -67,8 +69,10 @@ pub fn start(
 ) -> io::Result<(Sender<Fetch>, Sender<Record>)> {
     let (fetch, fetches) = channel();
     let (record, records) = channel();
-    let (its_spool, its_reports) = (spool.clone(), reports.clone());
-    std::thread::Builder::new().name("take up".into()).spawn(move || take_up(&its_spool, &fetches, &its_reports))?;
+    let (its_spool, its_reports, rest) = (spool.clone(), reports.clone(), policy.rest());
+    std::thread::Builder::new()
+        .name("take up".into())
+        .spawn(move || take_up(&its_spool, rest, &fetches, &its_reports))?;
     let (removed, removals) = channel();
     let (its_spool, its_reports) = (spool.clone(), reports.clone());
     std::thread::Builder::new().name("remove".into()).spawn(move || make_last(&its_spool, &removals, &its_reports))?;
@@ -77,10 +81,10 @@ pub fn start(
     Ok((fetch, record))
 }
 
-fn take_up(spool: &Spool, work: &Receiver<Fetch>, reports: &UnboundedSender<Report>) {
+fn take_up(spool: &Spool, rest: Duration, work: &Receiver<Fetch>, reports: &UnboundedSender<Report>) {
     while let Ok(work) = work.recv() {
         let report = match work {
-            Fetch::Take(id, from) => taken(spool, id, from),
+            Fetch::Take(id, from) => taken(spool, id, from).unwrap_or_else(|Trouble| later(spool, id, rest)),
             Fetch::Scan(queue) => listed(spool, queue),
             Fetch::Move(id, from, to) => match spool.shift(id, from, to) {
                 Ok(()) => Report::Moved(id, to),
@@ -108,44 +112,48 @@ fn take_up(spool: &Spool, work: &Receiver<Fetch>, reports: &UnboundedSender<Repo
     }
 }
 
-fn taken(spool: &Spool, id: QueueId, from: Queue) -> Report {
-    if from != Queue::Active
-        && let Err(error) = spool.shift(id, from, Queue::Active)
-    {
-        if error.kind() == io::ErrorKind::NotFound {
-            return Report::Taken(id, None, Readers::None);
-        }
-        tracing::error!("{id}: cannot move to active: {error}");
-        return Report::Later(id);
-    }
-    match spool.read_or_set_aside(Queue::Active, id) {
-        Ok(file) => {
-            let readers = if from == Queue::Active { Readers::Perhaps } else { Readers::None };
-            Report::Taken(id, file.map(Box::new), readers)
-        }
-        Err(error) => {
-            tracing::error!("{id}: cannot read: {error}");
-            let _ = spool.defer(id, Queue::Active, SystemTime::now() + SOON);
-            Report::Later(id)
+/// A message could not be taken up.
+struct Trouble;
+
+fn taken(spool: &Spool, id: QueueId, mut from: Queue) -> Result<Report, Trouble> {
+    if from != Queue::Active {
+        match spool.shift(id, from, Queue::Active) {
+            Ok(()) => {}
+            // Perhaps it stayed in `active` when something failed; if it is not there either, there is nothing to do.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => from = Queue::Active,
+            Err(error) => {
+                tracing::error!("{id}: cannot move to active: {error}");
+                return Err(Trouble);
+            }
         }
     }
+    let file = spool.read_or_set_aside(Queue::Active, id).map_err(|error| {
+        tracing::error!("{id}: cannot read: {error}");
+        Trouble
+    })?;
+    let readers = if from == Queue::Active { Readers::Perhaps } else { Readers::None };
+    Ok(Report::Taken(id, file.map(Box::new), readers))
 }
 
-/// How long a message rests that could not be read or recorded.
-const SOON: Duration = Duration::from_secs(60);
+/// Best effort: it is looked for in `active` too.
+fn later(spool: &Spool, id: QueueId, rest: Duration) -> Report {
+    let next = SystemTime::now() + rest;
+    let _ = spool.defer(id, Queue::Active, next);
+    Report::Later(id, next)
+}
 
 fn listed(spool: &Spool, queue: Queue) -> Report {
     let list = match queue {
         Queue::Deferred => spool.scan_times(queue),
         _ => spool.scan(queue).map(|ids| ids.into_iter().map(|id| (id, SystemTime::UNIX_EPOCH)).collect()),
     };
-    Report::Listed(
-        queue,
-        list.unwrap_or_else(|error| {
+    match list {
+        Ok(list) => Report::Listed(queue, list),
+        Err(error) => {
             tracing::error!("cannot list {}: {error}", queue.name());
-            Vec::new()
-        }),
-    )
+            Report::Unlisted(queue)
+        }
+    }
 }
 
 /// The thread that records.
@@ -183,9 +191,7 @@ impl Recorder {
             }
             Err(error) => {
                 tracing::error!("{id}: cannot record what became of it: {error}");
-                let next = SystemTime::now() + SOON;
-                let _ = self.spool.defer(id, Queue::Active, next);
-                Settled::Deferred(next)
+                self.later(id)
             }
         };
         if settled != Settled::Finished {
@@ -196,8 +202,30 @@ impl Recorder {
             Ok(finished) => drop(self.removed.send(finished)),
             Err(error) => {
                 tracing::error!("{id}: cannot remove: {error}");
-                let _ = self.reports.send(Report::Settled(id, settled));
+                self.note_all(id);
+                let _ = self.reports.send(Report::Settled(id, self.later(id)));
             }
+        }
+    }
+
+    fn later(&self, id: QueueId) -> Settled {
+        let next = SystemTime::now() + self.policy.rest();
+        let _ = self.spool.defer(id, Queue::Active, next);
+        Settled::Deferred(next)
+    }
+
+    /// A finished message that cannot go: with all its recipients noted as done, the next try is to remove it.
+    fn note_all(&self, id: QueueId) {
+        let noted = match self.spool.read_or_set_aside(Queue::Active, id) {
+            Ok(Some(mut file)) => {
+                let open: Vec<usize> = file.open_slots().map(|(slot, _)| slot).collect();
+                file.append_done(&open)
+            }
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = noted {
+            tracing::error!("{id}: cannot note deliveries: {error}");
         }
     }
 }

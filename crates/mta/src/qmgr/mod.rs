@@ -120,7 +120,7 @@ async fn serve(config: Config, spool: Spool, descriptors: usize) -> Result<(), S
                 look_again = None;
                 qmgr.scan(Queue::Incoming);
             }
-            _ = look.tick() => qmgr.scan(Queue::Incoming),
+            _ = look.tick() => qmgr.look(),
             _ = look_at_deferred.tick() => qmgr.scan(Queue::Deferred),
             () = tokio::time::sleep(due) => {}
             () = signals.reload() => match Config::load(config.dir()) {

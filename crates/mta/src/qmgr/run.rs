@@ -50,6 +50,8 @@ pub(super) struct Qmgr {
     /// Messages some of whose recipients are done, which is not noted yet, while others are open.
     to_note: Vec<QueueId>,
     noting: usize,
+    /// Directories that could not be listed.
+    unlisted: Vec<Queue>,
 }
 
 /// An order given out.
@@ -80,6 +82,15 @@ impl Qmgr {
             wishes: HashMap::new(),
             to_note: Vec::new(),
             noting: 0,
+            unlisted: Vec::new(),
+        }
+    }
+
+    /// Looks for messages that nobody told of, and again where that failed before.
+    pub(super) fn look(&mut self) {
+        self.scan(Queue::Incoming);
+        for queue in std::mem::take(&mut self.unlisted).into_iter().filter(|queue| *queue != Queue::Incoming) {
+            self.scan(queue);
         }
     }
 
@@ -200,10 +211,10 @@ impl Qmgr {
                     None => self.forget(id),
                 }
             }
-            Report::Later(id) => {
+            Report::Later(id, next) => {
                 self.fetching -= 1;
                 self.forget(id);
-                self.deferred.push(Reverse((micros(SystemTime::now() + Duration::from_secs(60)), id)));
+                self.deferred.push(Reverse((micros(next), id)));
             }
             Report::Listed(Queue::Deferred, list) => {
                 // What was deferred since the list was made is kept; what is gone since is found out when it is due.
@@ -213,6 +224,7 @@ impl Qmgr {
                 times.retain(|id, _| !self.known.contains(id));
                 self.deferred = times.into_iter().map(|(id, due)| Reverse((due, id))).collect();
             }
+            Report::Unlisted(queue) => self.unlisted.push(queue),
             Report::Listed(queue, list) => list.into_iter().for_each(|(id, _)| self.is_ready(id, queue)),
             Report::Moved(id, Queue::Hold) => tracing::info!("{id}: placed on hold"),
             Report::Moved(id, queue) => {

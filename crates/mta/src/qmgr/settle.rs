@@ -57,6 +57,8 @@ pub struct Settlement {
     pub readers: Readers,
 }
 
+const LONGEST_REST: Duration = Duration::from_secs(60);
+
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
@@ -79,6 +81,12 @@ pub fn next_try(policy: &Policy, id: QueueId, arrival: SystemTime, now: SystemTi
 }
 
 impl Policy {
+    /// How long a message rests that could not be read or recorded.
+    #[must_use]
+    pub fn rest(&self) -> Duration {
+        self.shortest.min(LONGEST_REST)
+    }
+
     /// Does what is to be done.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ pub(super) struct Recipients {
     found: Mutex<HashMap<String, Instant>>,
 }
 
-/// The list of users could not be read: ask again later.
+/// The list of users or aliases could not be read: ask again later.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Trouble;
 
@@ -47,6 +47,8 @@ impl Recipients {
         let has = self.is_alias(&[local, user]) || self.is_user(local)? || user != local && self.is_user(user)?;
         if has {
             self.remember(local);
+        } else if lock(&self.aliases).unknown().is_some() {
+            return Err(Trouble);
         }
         Ok(has)
     }
