@@ -8,7 +8,7 @@ use spool::Queue;
 
 /// Messages, and where they are.
 #[derive(Debug, Default)]
-pub struct Ready {
+pub(super) struct Ready {
     fresh: VecDeque<(QueueId, Queue)>,
     again: VecDeque<(QueueId, Queue)>,
     again_is_next: bool,
@@ -16,7 +16,7 @@ pub struct Ready {
 
 impl Ready {
     /// Puts a message at the end of its line.
-    pub fn push(&mut self, message: (QueueId, Queue)) {
+    pub(super) fn push(&mut self, message: (QueueId, Queue)) {
         match message.1 {
             Queue::Deferred => self.again.push_back(message),
             Queue::Incoming | Queue::Active | Queue::Hold | Queue::Corrupt => self.fresh.push_back(message),
@@ -24,7 +24,7 @@ impl Ready {
     }
 
     /// The next to be taken up.
-    pub fn next(&mut self) -> Option<(QueueId, Queue)> {
+    pub(super) fn next(&mut self) -> Option<(QueueId, Queue)> {
         let again_is_next = self.again_is_next;
         self.again_is_next = !again_is_next;
         let (first, other) =
