@@ -87,10 +87,15 @@ impl Local {
     async fn connection(self: Rc<Self>, socket: OwnedFd) {
         let Ok(channel) = Channel::new(socket).map(Rc::new) else { return };
         let (replies, waiting) = mpsc::unbounded_channel();
-        let sender = tokio::task::spawn_local(send_replies(Rc::clone(&channel), waiting));
+        let mut sender = tokio::task::spawn_local(send_replies(Rc::clone(&channel), waiting));
         let mut buffer = vec![0; channel::MAX_PACKET];
         loop {
-            let (packet, mut descriptors) = match channel.receive(&mut buffer).await {
+            let received = tokio::select! {
+                received = channel.receive(&mut buffer) => received,
+                // Without its replies qmgr would wait for ever; when the connection ends it gives the orders out again.
+                error = &mut sender => Err(error.unwrap_or_else(std::io::Error::other)),
+            };
+            let (packet, mut descriptors) = match received {
                 Ok(Some(received)) => received,
                 Ok(None) => break,
                 Err(error) => {
@@ -197,7 +202,8 @@ impl Asked {
     }
 }
 
-async fn send_replies(channel: Rc<Channel>, mut waiting: mpsc::UnboundedReceiver<Reply>) {
+/// Ends with the error of the connection.
+async fn send_replies(channel: Rc<Channel>, mut waiting: mpsc::UnboundedReceiver<Reply>) -> std::io::Error {
     let mut packet = Writer::default();
     while let Some(reply) = waiting.recv().await {
         packet.clear();
@@ -207,8 +213,9 @@ async fn send_replies(channel: Rc<Channel>, mut waiting: mpsc::UnboundedReceiver
         {
             more.write(&mut packet);
         }
-        if channel.send(packet.octets(), &[]).await.is_err() {
-            return;
+        if let Err(error) = channel.send(packet.octets(), &[]).await {
+            return error;
         }
     }
+    std::io::ErrorKind::BrokenPipe.into()
 }
