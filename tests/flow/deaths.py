@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """kill -9 of each program in the middle of traffic: what was acknowledged is there, and copies are bounded by what was under way."""
-import collections, imaplib, os, poplib, re, signal, ssl, threading
+import collections, contextlib, imaplib, os, poplib, re, signal, ssl, threading
 
 from facteur import Failure, System, run
 
@@ -14,8 +14,8 @@ class Traffic:
     def __init__(self, system):
         self.system, self.lock = system, threading.Lock()
         self.acknowledged, self.doubtful, self.problems = set(), collections.Counter(), []
-        self.threads = [threading.Thread(target=self.safely, args=(self.by_smtp, n)) for n in range(SENDERS)]
-        self.threads += [threading.Thread(target=self.safely, args=(self.by_sendmail, n)) for n in range(SENDERS, SENDERS + SENDERS // 2)]
+        self.threads = [threading.Thread(target=self.safely, args=(self.by_smtp, n), daemon=True) for n in range(SENDERS)]
+        self.threads += [threading.Thread(target=self.safely, args=(self.by_sendmail, n), daemon=True) for n in range(SENDERS, SENDERS + SENDERS // 2)]
         [thread.start() for thread in self.threads]
 
     def safely(self, send, sender):
@@ -98,16 +98,24 @@ def counted(system, traffic, bound):
     return f"{len(traffic.acknowledged)} mails, {copies} copies of at most {bound}"
 
 
+def struck(system, name, before):
+    """Kills a process of this program, if one is there that was not killed before: its pid."""
+    for victim in set(system.pids(name)) - before:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGKILL)
+            return victim
+    return None
+
+
 def killed(name):
     """The program dies three times while mail comes in and is delivered; master starts it again."""
     with System(services=["master"]) as system:
         system.send("kevin", body="number first.")
         system.wait_mails("kevin", 1)
-        traffic, bound = Traffic(system), 0
+        traffic, bound, dead = Traffic(system), 0, set()
         for part in (1, 2, 3):
             system.wait(f"part {part} of the traffic", lambda: len(traffic.acknowledged) * 4 >= EACH * len(traffic.threads) * part, 60)
-            victim = system.wait(f"a {name} to kill", lambda: system.pids(name))[0]
-            os.kill(victim, signal.SIGKILL)
+            dead.add(system.wait(f"a {name} to kill", lambda: struck(system, name, dead)))
             bound += under_way(system)
         traffic.end()
         system.wait("an empty queue", lambda: system.queued() == 0, 60)
@@ -157,7 +165,7 @@ class Reader:
         self.system, self.wanted, self.broken = system, wanted, 0
         self.fetched, self.here, self.removed = set(), set(), set()
         self.problem = None
-        self.thread = threading.Thread(target=self.run)
+        self.thread = threading.Thread(target=self.run, daemon=True)
 
     def run(self):
         try:
@@ -256,12 +264,7 @@ def die(system, service, name):
         keeper.wait()
         system.start(service)
     else:
-        # One that died by itself between the look and the kill is no failure of ours: the next will do.
-        victim = system.wait(f"a {name} to kill", lambda: system.pids(name))[0]
-        try:
-            os.kill(victim, signal.SIGKILL)
-        except ProcessLookupError:
-            return 0
+        system.wait(f"a {name} to kill", lambda: struck(system, name, set()))
     return 1
 
 

@@ -12,6 +12,7 @@ import contextlib, functools, os, pathlib, random, re, select, shutil, signal, s
 TOP = pathlib.Path(__file__).resolve().parents[2]
 USERS = ["kevin", "foo", "bar", "toto", "titi", "eleve"]
 NOBODY = 65534
+LONGEST = 300  # seconds for one test
 
 
 def programs():
@@ -290,12 +291,18 @@ class System:
         return sum(not n.endswith(".tmp") for d in ("maildrop", "incoming", "active", "deferred") for n in os.listdir(self.queue / d))
 
 
+def stuck(*_):
+    raise Failure(f"not at its end after {LONGEST} s")
+
+
 def run(*tests, call=lambda test: test()):
     """Runs the given test functions (or those named on the command line) and ends with the counts."""
     chosen = [t for t in tests if len(sys.argv) < 2 or t.__name__ in sys.argv[1:]]
     failed, begin = [], time.monotonic()
+    signal.signal(signal.SIGALRM, stuck)
     for test in chosen:
         start = time.monotonic()
+        signal.alarm(LONGEST)
         try:
             said = call(test)
             if not os.environ.get("QUIET"):
@@ -307,4 +314,8 @@ def run(*tests, call=lambda test: test()):
                 traceback.print_exc()
     name = pathlib.Path(sys.argv[0]).stem
     print(f"{name}: {len(chosen) - len(failed)} passed, {len(failed)} failed in {time.monotonic() - begin:.0f} s", flush=True)
-    sys.exit(1 if failed or not chosen else 0)
+    signal.alarm(0)
+    # A failed test may have left threads that wait for its system: they keep nobody from learning of it.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1 if failed or not chosen else 0)
