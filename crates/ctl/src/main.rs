@@ -1,64 +1,7 @@
-//! `facteur`: try the mail system, check and change its settings, start and stop it, look at its queue.
-//!
-//! Runs as: whoever calls it; nothing here is needed for mail to flow. May read: the configuration, the log, the queue
-//! (where the caller may). May write: `facteur.yaml` (`config set`), queue files (`queue hold` and so on), the directory
-//! of `try`. Speaks to: the daemons, by signals. Exits with: 0; 1 and one line for each thing that is wrong; 2 for a
-//! command that cannot be understood; 3 from `status` when something that should run does not.
+//! The `facteur` command. See the library `ctl`.
 
-mod arguments;
-mod check;
-mod daemons;
-mod ports;
-mod processes;
-mod queue;
-mod settings;
-mod status;
-mod trace;
-mod trial;
-mod version;
-
-use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow};
-use clap::Parser as _;
-use config::Config;
-
-use arguments::{Arguments, Command};
-
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match run(&arguments) {
-        Ok(code) => code,
-        Err(error) => {
-            for line in format!("{error:#}").lines() {
-                eprintln!("facteur: {line}");
-            }
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let dir = arguments.config.as_path();
-    match &arguments.command {
-        Command::Try(options) => trial::run(options)?,
-        Command::Check => return check::run(dir),
-        Command::Status => return status::run(&load(dir)?),
-        Command::Start => daemons::start(&load(dir)?)?,
-        Command::Stop => daemons::stop(&load(dir)?)?,
-        Command::Reload => daemons::reload(&load(dir)?)?,
-        Command::Config(action) => settings::run(action, dir)?,
-        Command::Queue(action) => return queue::run(&load(dir)?, action),
-        Command::Trace { id } => return trace::run(&load(dir)?, id),
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// The configuration, or all that is wrong with it as one error with a line for each.
-fn load(dir: &Path) -> Result<Config> {
-    Config::load(dir).map_err(|problems| {
-        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        anyhow!(lines.join("\n"))
-    })
+    ctl::main()
 }

@@ -1,0 +1,82 @@
+//! `facteur`: try the mail system, check and change its settings, start and stop it, look at its queue.
+//!
+//! Runs as: whoever calls it; nothing here is needed for mail to flow. May read: the configuration, the log, the queue
+//! (where the caller may). May write: `facteur.yaml` (`config set`), queue files (`queue hold` and so on), the directory
+//! of `try`. Speaks to: the daemons, by signals. Exits with: 0; 1 and one line for each thing that is wrong; 2 for a
+//! command that cannot be understood; 3 from `status` when something that should run does not.
+
+mod arguments;
+mod check;
+mod daemons;
+mod ports;
+mod processes;
+mod queue;
+mod settings;
+mod status;
+mod trace;
+mod trial;
+mod version;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Result, anyhow};
+use clap::Parser as _;
+use config::Config;
+
+use arguments::{Arguments, Command};
+
+/// The command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    obey(&Arguments::parse())
+}
+
+/// The same for words of a caller's, who has found out what is wanted; the first is the program's name.
+#[must_use]
+pub fn facteur<T: Into<OsString> + Clone>(words: impl IntoIterator<Item = T>) -> ExitCode {
+    match Arguments::try_parse_from(words) {
+        Ok(arguments) => obey(&arguments),
+        Err(error) => {
+            let _ = error.print();
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn obey(arguments: &Arguments) -> ExitCode {
+    match run(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            for line in format!("{error:#}").lines() {
+                eprintln!("facteur: {line}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let dir = arguments.config.as_path();
+    match &arguments.command {
+        Command::Try(options) => trial::run(options)?,
+        Command::Check => return check::run(dir),
+        Command::Status => return status::run(&load(dir)?),
+        Command::Start => daemons::start(&load(dir)?)?,
+        Command::Stop => daemons::stop(&load(dir)?)?,
+        Command::Reload => daemons::reload(&load(dir)?)?,
+        Command::Config(action) => settings::run(action, dir)?,
+        Command::Queue(action) => return queue::run(&load(dir)?, action),
+        Command::Trace { id } => return trace::run(&load(dir)?, id),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The configuration, or all that is wrong with it as one error with a line for each.
+fn load(dir: &Path) -> Result<Config> {
+    Config::load(dir).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        anyhow!(lines.join("\n"))
+    })
+}
