@@ -70,7 +70,7 @@ fn files(config: &Config) -> Vec<String> {
 /// Lines of alias files that cannot be understood (a file that cannot be read was told by [`files`]).
 fn aliases(config: &Config) -> Vec<String> {
     let files = config.list("alias_maps").into_iter().filter(|file| File::open(file).is_ok());
-    files.flat_map(|file| mta::local::aliases::check(Path::new(&file))).map(|problem| problem.to_string()).collect()
+    files.flat_map(|file| handover::aliases::check(Path::new(&file))).map(|problem| problem.to_string()).collect()
 }
 
 /// Lines of the accounts file that cannot be understood, or a missing PAM service.

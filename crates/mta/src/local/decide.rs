@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use accounts::{Account, Accounts};
 use config::Config;
+use handover::aliases::Live;
 use handover::{Order, Outcome, Target, What};
 use mail::{Address, Domain, EnhancedStatus};
 
-use super::aliases::Live;
 use super::expand::{self, Expander, Leaf, LeafPart, Part, split_extension};
 
 /// What it takes to decide.

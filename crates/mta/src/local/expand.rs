@@ -9,9 +9,8 @@
 use std::path::Path;
 
 use handover::Target;
+use handover::aliases::Live;
 use mail::{Address, Domain};
-
-use super::aliases::Live;
 
 /// How deep aliases may nest, and how many recipients one may have.
 const MAX_DEPTH: usize = 100;

@@ -8,7 +8,6 @@
 //! No delivery runs as uid 0: mail for root (or any account with uid 0) that no alias sends elsewhere is written as the
 //! user `mail` into the mbox of that name in `mail_spool_directory`, and no `.forward` or command of root's is obeyed.
 
-pub mod aliases;
 pub mod decide;
 pub mod expand;
 pub mod line;

@@ -11,7 +11,7 @@ use super::Exit;
 pub(super) fn check(config: &Config) -> Result<(), Exit> {
     let mut wrong = false;
     for file in config.list("alias_maps") {
-        for problem in crate::local::aliases::check(Path::new(&file)) {
+        for problem in handover::aliases::check(Path::new(&file)) {
             writeln!(io::stderr(), "newaliases: {problem}").ok();
             wrong = true;
         }

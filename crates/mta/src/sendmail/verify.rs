@@ -8,7 +8,7 @@ use mail::{Address, Domain};
 use super::Exit;
 use super::options::Options;
 use super::submit::read_addresses;
-use crate::local::aliases::Live;
+use handover::aliases::Live;
 
 enum Verdict {
     Alias,

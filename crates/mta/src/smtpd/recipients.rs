@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use accounts::Accounts;
 use config::Config;
+use handover::aliases::Live;
 
-use crate::local::aliases::Live;
 use crate::local::expand::split_extension;
 use crate::set_up;
 

@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use handover::Target;
+use crate::Target;
 
 /// The longest alias file that is read.
 const MAX_FILE: u64 = 64 << 20;
@@ -204,7 +204,7 @@ fn parse_line(text: &str) -> Result<(String, Vec<Target>), String> {
     if name.contains(char::is_control) || name.contains('@') {
         return Err(format!("\"{name}\" is not a name for an alias: it stands for a user of this machine, without @"));
     }
-    let targets = handover::target::parse_list(list)?;
+    let targets = crate::target::parse_list(list)?;
     if targets.is_empty() {
         return Err(format!("the alias \"{name}\" stands for nothing"));
     }
@@ -243,7 +243,7 @@ mod tests {
         let text = "# See man 5 aliases\npostmaster:    root\nRoot: eleve\nlist: kevin,\n  # in between\n\ttoto,\n titi\n\
                     \"odd name\": \"|/bin/cat > /dev/null\"\nold: /var/mail/old, :include:/etc/list\nroot: nobody\n";
         let table = table(text).expect("it is well formed");
-        assert_eq!(table.find("ROOT"), handover::target::parse_list("eleve").ok().as_deref());
+        assert_eq!(table.find("ROOT"), crate::target::parse_list("eleve").ok().as_deref());
         assert_eq!(table.find("list").map(<[Target]>::len), Some(3));
         assert_eq!(table.find("odd name"), Some(&[Target::Command("/bin/cat > /dev/null".into())][..]));
         assert_eq!(table.find("old").map(<[Target]>::len), Some(2));
