@@ -28,7 +28,8 @@ pub struct Settings {
     pub file: Option<PathBuf>,
 }
 
-/// Opens the log and makes it the process's; also turns a panic into a line.
+/// Opens the log and makes it the process's. From then on a panic in any thread is a line and the end of the process: one
+/// whose work goes on without a part of it is deaf, and nobody starts it again.
 ///
 /// # Errors
 /// When the file cannot be opened, or a log is set already. A missing syslog is no error.
@@ -40,7 +41,10 @@ pub fn init(program: &str, settings: &Settings) -> io::Result<()> {
     };
     let layer = Lines { tag, sink, zone: TimeZone::system() };
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer)).map_err(io::Error::other)?;
-    std::panic::set_hook(Box::new(|panic| tracing::error!(target: "panic", "{panic}")));
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::error!(target: "panic", "{panic}");
+        std::process::abort();
+    }));
     Ok(())
 }
 
@@ -232,5 +236,29 @@ mod tests {
             drop(syslog);
             std::fs::remove_file(&path).expect("remove");
         }
+    }
+
+    /// Runs itself again as a program with a log, one of whose threads panics while the first one would wait for ever.
+    #[test]
+    fn a_panic_in_any_thread_is_a_line_and_the_end() {
+        use std::os::unix::process::ExitStatusExt;
+        const FILE: &str = "FACTEUR_TEST_PANIC";
+        if let Some(path) = std::env::var_os(FILE) {
+            init("smtpd", &Settings { name: "facteur".into(), file: Some(path.into()) }).expect("a log");
+            std::thread::spawn(|| panic!("on purpose"));
+            loop {
+                std::thread::park();
+            }
+        }
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("mail.log");
+        let ended = std::process::Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", "log::tests::a_panic_in_any_thread_is_a_line_and_the_end"])
+            .env(FILE, &path)
+            .output()
+            .expect("run");
+        let text = std::fs::read_to_string(&path).expect("a log");
+        assert_eq!(ended.status.signal(), Some(nix::libc::SIGABRT), "{text}");
+        assert!(text.contains("panic: ") && text.contains("on purpose") && text.lines().count() == 1, "{text}");
     }
 }

@@ -23,6 +23,11 @@ fn main() -> ExitCode {
         println!("facteur mda {}", env!("CARGO_PKG_VERSION"));
         return ExitCode::SUCCESS;
     }
+    // A writer without one of its threads would leave tasks without an answer; `local` gives them to the next one.
+    std::panic::set_hook(Box::new(|panic| {
+        eprintln!("mda: {panic}");
+        std::process::abort();
+    }));
     let settings = match prepare() {
         Ok(settings) => settings,
         Err(error) => {

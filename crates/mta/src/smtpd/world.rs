@@ -163,7 +163,7 @@ impl Session {
     }
 }
 
-/// Runs disk work on a thread of its own. A panic there is this message's trouble only.
+/// Runs disk work on a thread of its own.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> std::io::Result<T> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(std::io::Error::other(e)))
 }
