@@ -1,25 +1,82 @@
-//! Who holds a lock file: written into it, so that others see when he is gone and need not wait until it is old.
+//! Who holds a lock file: named in it from its first moment, so that others see when he is gone and need not wait until it
+//! is old.
 //!
-//! A lock whose holder was killed is broken at once; one of another program, which does not say who holds it, after two
-//! minutes. A power cut leaves the file empty, so an empty one is old when it is older than this boot.
+//! A lock is written under a name of its own and gets the lock's name by a rename that replaces nothing: a holder killed at
+//! any moment leaves no lock, or one that names him. The lock of one who is gone is broken at once; one of another program,
+//! which does not say who holds it, after two minutes. A power cut may empty the file, so an empty one is old when it is
+//! older than this boot. Layout: pid, as liblockfile writes it; the boot it is of (after a power cut a pid may be
+//! another's); the host (a pid of another machine on shared storage says nothing); one line each, then what the lock's user
+//! writes there.
 
+use std::io;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use durable::{Access, Dir, File, Lock, Patience};
 
 const STALE: Duration = Duration::from_secs(120);
-/// More of a lock file is not looked at.
-const LONGEST: u64 = 200;
+/// More of a lock file is not looked at to learn who holds it.
+const LONGEST: usize = 400;
+
+/// Makes the lock file `name`; `None` while there is one.
+pub(crate) fn make(dir: &Dir, name: &str, mode: u32) -> io::Result<Option<File>> {
+    // Whoever waits asks again and again: most times this look is all that happens.
+    if dir.stat(name).is_ok() {
+        return Ok(None);
+    }
+    let (own, file) = create_own(dir, name, mode)?;
+    match file.append(named().as_bytes()).and_then(|_| dir.rename_new(&own, dir, name)) {
+        Ok(()) => Ok(Some(file)),
+        Err(error) => {
+            let _ = dir.unlink(&own);
+            if error.kind() == io::ErrorKind::AlreadyExists { Ok(None) } else { Err(error) }
+        }
+    }
+}
+
+/// A file under a name that only this process uses now. One left over by a process that had our number is passed by.
+fn create_own(dir: &Dir, name: &str, mode: u32) -> io::Result<(String, File)> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let (host, pid) = (host().replace('/', "_"), std::process::id());
+    loop {
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let own = format!(".{}{OWN}{host}.{pid}.{count}", name.trim_start_matches('.'));
+        match dir.create(&own, mode) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (),
+            created => return created.map(|file| (own, file)),
+        }
+    }
+}
+
+/// Between a lock's name and what makes the name the process's own.
+const OWN: &str = ".by.";
+
+/// Removes what processes left behind that were killed on the way to a lock in this directory.
+pub(crate) fn sweep(dir: &Dir) -> io::Result<()> {
+    for entry in dir.entries()? {
+        if entry.name.starts_with('.') && entry.name.contains(OWN) && stale(dir, &entry.name).is_some() {
+            let _ = dir.unlink(&entry.name);
+        }
+    }
+    Ok(())
+}
+
+fn beginning(file: &File) -> io::Result<String> {
+    let mut text = [0; LONGEST];
+    let got = file.read_at(&mut text, 0)?;
+    Ok(String::from_utf8_lossy(&text[..got]).into_owned())
+}
 
 /// The lock file when nobody holds it any more, to be unlinked while it is kept open: of several who find it so, one gets
 /// it, and none can take away the lock that another has made meanwhile.
 pub(crate) fn stale(dir: &Dir, name: &str) -> Option<File> {
     let file = dir.open_file(name, Access::Read).ok()?;
     let meta = file.meta().ok()?;
-    let text = file.read_all(LONGEST).unwrap_or_default();
+    let text = beginning(&file).unwrap_or_default();
     let limit = if text.is_empty() { uptime().min(STALE) } else { STALE };
     let is_old = SystemTime::now().duration_since(meta.mtime).is_ok_and(|age| age > limit);
-    if !is_old && !is_gone(&String::from_utf8_lossy(&text)) {
+    if !is_old && !is_gone(&text) {
         return None;
     }
     file.flock(Lock::Exclusive, Patience::None).ok()?;
@@ -27,13 +84,21 @@ pub(crate) fn stale(dir: &Dir, name: &str) -> Option<File> {
     ((named.inode, named.device) == (meta.inode, meta.device)).then_some(file)
 }
 
-/// The pid, as liblockfile writes it, and on the next line the boot it is of: after a power cut a pid may be another's.
+/// What this process writes into its locks.
 pub(crate) fn named() -> String {
-    format!("{}\n{}\n", std::process::id(), boot())
+    format!("{}\n{}\n{}\n", std::process::id(), boot(), host())
 }
 
-fn boot() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+/// Empty where it cannot be known.
+fn boot() -> &'static str {
+    static BOOT: OnceLock<String> = OnceLock::new();
+    let read = || std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
+    BOOT.get_or_init(read)
+}
+
+fn host() -> &'static str {
+    static HOST: OnceLock<String> = OnceLock::new();
+    HOST.get_or_init(|| nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default())
 }
 
 /// How long this boot is; for ever where it cannot be known.
@@ -43,11 +108,16 @@ pub(crate) fn uptime() -> Duration {
     seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(Duration::MAX)
 }
 
-/// Whether the holder named in a lock file does not run any more. One that names none may.
+/// Whether the holder named in a lock file does not run any more. One that names none may, and so may one elsewhere.
 fn is_gone(holder: &str) -> bool {
     let mut lines = holder.lines().map(str::trim);
     let Some(pid) = lines.next().and_then(|line| line.parse().ok()).filter(|pid| *pid > 0) else { return false };
-    if lines.next().is_some_and(|then| !then.is_empty() && then != boot()) {
+    let (then, elsewhere) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    if !elsewhere.is_empty() && elsewhere != host() {
+        return false;
+    }
+    // A boot is only compared where both are known.
+    if !then.is_empty() && !boot().is_empty() && then != boot() {
         return true;
     }
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None) == Err(nix::errno::Errno::ESRCH)
@@ -57,17 +127,24 @@ fn is_gone(holder: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn dead() -> u32 {
+        let mut child = std::process::Command::new("true").spawn().expect("spawn");
+        child.wait().expect("wait");
+        child.id()
+    }
+
     #[test]
     fn a_holder_that_is_gone_is_known() {
-        let boot = boot();
-        let mut child = std::process::Command::new("true").spawn().expect("spawn");
-        let dead = child.id();
-        child.wait().expect("wait");
+        let (boot, host, dead) = (boot(), host(), dead());
         for (holder, gone) in [
             (named(), false),
             (format!("{}\n", std::process::id()), false),
             (format!("{}\nanother boot\n", std::process::id()), true),
-            (format!("{dead}\n{boot}\n"), true),
+            (format!("{}\nanother boot\n{host}\n", std::process::id()), true),
+            (format!("{dead}\n{boot}\n{host}\n"), true),
+            (format!("{dead}\n{boot}\n{host}\nwhat its user\nwrote"), true),
+            (format!("{dead}\nanother boot\nanother host\n"), false),
+            (format!("{dead}\n\n\n"), true),
             (format!("{dead}"), true),
             ("0".into(), false),
             (String::new(), false),
@@ -75,5 +152,35 @@ mod tests {
         ] {
             assert_eq!(is_gone(&holder), gone, "{holder:?}");
         }
+    }
+
+    #[test]
+    fn a_lock_names_its_holder_at_every_moment() {
+        use durable::forgetful::{Survival, at_every_step};
+        at_every_step(
+            0,
+            |_| (),
+            |dir| make(dir, "x.lock", 0o600).is_ok_and(|made| made.is_some()),
+            |cut, made, dir| {
+                // A kill is a cut after which all that was done stays.
+                if cut.survival == Survival::Everything {
+                    let there = dir.open_file("x.lock", Access::Read).map(|file| beginning(&file).expect("read"));
+                    assert_eq!(there.as_deref().ok(), made.then(named).as_deref(), "{cut:?}");
+                }
+            },
+        );
+    }
+
+    #[test]
+    fn what_the_killed_left_on_the_way_is_swept() {
+        let place = tempfile::tempdir().expect("tempdir");
+        let dir = Dir::open(place.path()).expect("open");
+        let names = || dir.entries().expect("entries").into_iter().map(|entry| entry.name).collect::<Vec<_>>();
+        let (own, _) = create_own(&dir, "x.lock", 0o600).expect("create");
+        let lost = dir.create(".y.lock.by.vm.1.2", 0o600).expect("create");
+        lost.append(format!("{}\n", dead()).as_bytes()).expect("write");
+        dir.open_file(&own, Access::Append).and_then(|file| file.append(named().as_bytes())).expect("write");
+        sweep(&dir).expect("sweep");
+        assert_eq!(names(), [own]);
     }
 }

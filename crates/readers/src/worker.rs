@@ -72,6 +72,9 @@ fn become_owner(config: &Config, account: &Account) -> Result<(), String> {
             Path::new("/dev/null"),
             Path::new("/dev/urandom"),
             Path::new("/usr/share/zoneinfo"),
+            // To know whose locks are left over from before a power cut.
+            Path::new("/proc/sys/kernel/random/boot_id"),
+            Path::new("/proc/uptime"),
         ],
         read_write: &places.iter().map(PathBuf::as_path).collect::<Vec<_>>(),
         exec: Exec::Never,

@@ -21,7 +21,7 @@ use super::name;
 use super::scan::{Folder, Place};
 use super::uidlist;
 use crate::line_ends::{Bare, to_crlf, to_lf};
-use crate::{Error, FlagChange, NewMessage};
+use crate::{Error, FlagChange, NewMessage, holder};
 
 /// How often a file that moved is looked for.
 const TRIES: u32 = 4;
@@ -336,8 +336,9 @@ impl Maildir {
         Ok(())
     }
 
-    /// Removes what interrupted writers left in `tmp/` more than 36 hours ago.
+    /// Removes what interrupted writers left: on the way to a lock, and in `tmp/` more than 36 hours ago.
     pub(crate) fn sweep(&self) -> Result<(), Error> {
+        holder::sweep(&self.dir)?;
         for entry in self.folders.tmp.entries()? {
             let Ok(meta) = self.folders.tmp.stat(&entry.name) else { continue };
             if SystemTime::now().duration_since(meta.mtime).is_ok_and(|age| age > LEFT_OVER) {

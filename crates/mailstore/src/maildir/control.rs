@@ -25,13 +25,9 @@ impl LockFile {
     pub(crate) fn take(dir: &Dir, name: &str, patience: Duration) -> Result<Self, Error> {
         let end = Instant::now() + patience;
         loop {
-            match dir.create(name, 0o600) {
-                Ok(file) => {
-                    // A lock that does not say who holds it still locks.
-                    let _ = file.append(holder::named().as_bytes());
-                    return Ok(Self { dir: dir.clone(), name: name.to_owned() });
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            match holder::make(dir, name, 0o600) {
+                Ok(Some(_)) => return Ok(Self { dir: dir.clone(), name: name.to_owned() }),
+                Ok(None) => {
                     if let Some(_kept) = holder::stale(dir, name) {
                         let _ = dir.unlink(name);
                     }

@@ -119,20 +119,16 @@ impl Place {
     /// Makes the dotlock; `None` while somebody else has it.
     fn dotlock(&self) -> Result<Option<Dotlock>, Error> {
         let name = format!("{}.lock", self.name);
-        let made = self.with_privilege(|| {
-            let lock = self.dir.create(&name, 0o644)?;
-            // Who holds it, for others to see that he is gone; a lock without it still locks.
-            let _ = lock.append(holder::named().as_bytes());
+        let mut made = None;
+        self.with_privilege(|| {
+            made = holder::make(&self.dir, &name, 0o644)?;
             Ok(())
-        });
-        match made {
-            Ok(()) => Ok(Some(Dotlock { place: self.clone(), name })),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                self.break_stale(&name);
-                Ok(None)
-            }
-            Err(error) => Err(self.refused(error)),
+        })
+        .map_err(|error| self.refused(error))?;
+        if made.is_none() {
+            self.break_stale(&name);
         }
+        Ok(made.map(|_| Dotlock { place: self.clone(), name }))
     }
 
     fn break_stale(&self, name: &str) {
