@@ -8,6 +8,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod base64;
+pub mod client;
 pub mod server;
 
 pub use server::{Credentials, Mechanism, Refusal, Server, Step};

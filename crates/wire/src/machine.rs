@@ -25,6 +25,12 @@ pub trait Machine {
     /// These octets stand behind the line that is handed over next: the peer did not wait for the reply to it. For a
     /// protocol that forbids that of some commands.
     fn ahead(&mut self, _octets: &[u8]) {}
+
+    /// How long the peer may now be silent, or take to receive, before [`Input::TimedOut`]. `None`: as whoever runs the pump
+    /// says. For a protocol whose steps have each their own limit; asked again before each wait.
+    fn patience(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// What can befall a session.
