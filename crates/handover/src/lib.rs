@@ -1,4 +1,4 @@
-//! What `qmgr`, `local` and `mda` say to one another, and how descriptors travel with it.
+//! What `qmgr`, `local`, `mda` and `smtp` say to one another, and how descriptors travel with it.
 //!
 //! [`channel`] moves packets and descriptors, [`packet`] reads and writes fields, [`order`] is qmgr ↔ local,
 //! [`task`] is local ↔ mda, [`target`] is what aliases and `.forward` list, [`aliases`] the files of aliases. The bytes come from another process and are taken as hostile: a wrong length, an unknown
@@ -8,10 +8,12 @@ pub mod aliases;
 pub mod channel;
 pub mod order;
 pub mod packet;
+pub mod relay;
 pub mod target;
 pub mod task;
 
 pub use order::{Order, Outcome, Reply};
 pub use packet::Malformed;
+pub use relay::{RelayOrder, Report};
 pub use target::Target;
 pub use task::{Task, What};

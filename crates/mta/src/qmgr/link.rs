@@ -1,7 +1,7 @@
-//! The connection to `local`: orders out, replies in; made anew whenever it breaks.
+//! The connections to the delivery programs, one each: orders out, replies in; made anew whenever one breaks.
 //!
 //! Each connection has a number. Orders are given out for one connection and thrown away when that one is gone, because
-//! qmgr then gives them out again: nothing is delivered twice on account of a restart of `local` alone.
+//! qmgr then gives them out again: nothing is delivered twice on account of a restart of such a program alone.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -9,32 +9,89 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::Channel;
-use handover::packet::{Reader, Writer};
-use handover::{Order, Reply, channel};
+use handover::packet::{Malformed, Reader, Writer};
+use handover::{Order, RelayOrder, Reply, Report, channel};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
+/// What is said to one delivery program.
+pub trait Dialogue {
+    /// The program, which is also the name of its socket.
+    const PROGRAM: &'static str;
+    /// What it is told, one in a packet.
+    type Order: Send;
+    /// What it tells, many in a packet.
+    type Reply: Send;
+    /// Appends an order to a packet.
+    fn write(order: &Self::Order, to: &mut Writer);
+    /// Reads the next reply.
+    ///
+    /// # Errors
+    /// When it is none.
+    fn read(from: &mut Reader<'_>) -> Result<Self::Reply, Malformed>;
+}
+
+/// With `local`.
+#[derive(Debug)]
+pub enum Local {}
+
+/// With `smtp`.
+#[derive(Debug)]
+pub enum Smtp {}
+
+impl Dialogue for Local {
+    const PROGRAM: &'static str = "local";
+    type Order = Order;
+    type Reply = Reply;
+
+    fn write(order: &Order, to: &mut Writer) {
+        order.write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Reply, Malformed> {
+        Reply::read(from)
+    }
+}
+
+impl Dialogue for Smtp {
+    const PROGRAM: &'static str = "smtp";
+    type Order = RelayOrder;
+    type Reply = Report;
+
+    fn write(order: &RelayOrder, to: &mut Writer) {
+        order.write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Report, Malformed> {
+        Report::read(from)
+    }
+}
+
 /// An order for one connection.
-pub struct Sending {
+pub struct Sending<O = Order> {
     /// For which connection.
     pub connection: u64,
     /// The order.
-    pub order: Order,
+    pub order: O,
     /// The queue file.
     pub file: Arc<OwnedFd>,
 }
 
 /// What happens on the connection.
-pub enum Event {
+pub enum Event<R = Reply> {
     /// It stands, under this number.
     Up(u64),
     /// It is gone; what was open is open again.
     Down,
     /// Replies.
-    Replies(Vec<Reply>),
+    Replies(Vec<R>),
 }
 
 /// Keeps a connection for ever.
-pub async fn keep(path: PathBuf, mut orders: UnboundedReceiver<Sending>, events: UnboundedSender<Event>) {
+pub async fn keep<D: Dialogue>(
+    path: PathBuf,
+    mut orders: UnboundedReceiver<Sending<D::Order>>,
+    events: UnboundedSender<Event<D::Reply>>,
+) {
     let mut pause = FIRST_PAUSE;
     for connection in 1.. {
         let opened = channel::connect(&path).and_then(Channel::new);
@@ -43,8 +100,8 @@ pub async fn keep(path: PathBuf, mut orders: UnboundedReceiver<Sending>, events:
             if events.send(Event::Up(connection)).is_err() {
                 return;
             }
-            if let Err(error) = talk(&channel, connection, &mut orders, &events).await {
-                tracing::warn!("lost the connection to local: {error}");
+            if let Err(error) = talk::<D>(&channel, connection, &mut orders, &events).await {
+                tracing::warn!("lost the connection to {}: {error}", D::PROGRAM);
             }
             if events.send(Event::Down).is_err() {
                 return;
@@ -58,11 +115,11 @@ pub async fn keep(path: PathBuf, mut orders: UnboundedReceiver<Sending>, events:
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-async fn talk(
+async fn talk<D: Dialogue>(
     channel: &Channel,
     connection: u64,
-    orders: &mut UnboundedReceiver<Sending>,
-    events: &UnboundedSender<Event>,
+    orders: &mut UnboundedReceiver<Sending<D::Order>>,
+    events: &UnboundedSender<Event<D::Reply>>,
 ) -> std::io::Result<()> {
     let mut buffer = vec![0; channel::MAX_PACKET];
     let mut packet = Writer::default();
@@ -73,7 +130,7 @@ async fn talk(
                 let mut reader = Reader::new(octets);
                 let mut replies = Vec::new();
                 while !reader.is_empty() {
-                    replies.push(Reply::read(&mut reader).map_err(std::io::Error::other)?);
+                    replies.push(D::read(&mut reader).map_err(std::io::Error::other)?);
                 }
                 let _ = events.send(Event::Replies(replies));
             }
@@ -81,7 +138,7 @@ async fn talk(
                 let Some(sending) = sending else { return Ok(()) };
                 if sending.connection == connection {
                     packet.clear();
-                    sending.order.write(&mut packet);
+                    D::write(&sending.order, &mut packet);
                     channel.send(packet.octets(), &[sending.file.as_fd()]).await?;
                 }
             }

@@ -86,7 +86,7 @@ async fn serve(config: Config, spool: Spool, descriptors: usize) -> Result<(), S
     let (fetch, record) = disk::start(spool, policy(&config), reports).map_err(|e| e.to_string())?;
     let (orders, given) = unbounded_channel();
     let (events, mut happened) = unbounded_channel();
-    tokio::spawn(link::keep(queue.join("private/local"), given, events));
+    tokio::spawn(link::keep::<link::Local>(queue.join("private/local"), given, events));
     let mut qmgr = Qmgr::new(fetch, record, orders);
     configure(&mut qmgr, &config, descriptors);
     for queue in [Queue::Active, Queue::Incoming, Queue::Deferred] {
