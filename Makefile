@@ -8,7 +8,7 @@ BIN := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 # Extra words for `facteur try`, such as: make run TRY="--port-base 3000"
 TRY ?=
 
-.PHONY: help build run test unit flow lint lint-deps format sample powercut bench fault fuzz
+.PHONY: help build run test unit flow lint lint-deps format sample man powercut bench fault fuzz
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -48,6 +48,10 @@ format: ## format the code
 
 sample: ## make etc/facteur.yaml again from the parameter table
 	UPDATE_SAMPLE=1 cargo test --quiet -p config the_sample_in_etc
+
+man: build ## the manual pages in target/man
+	@mkdir -p $(TARGET)/man && cp docs/man/*.[1-8] $(TARGET)/man/
+	@$(BIN)/facteur config manual >$(TARGET)/man/facteur.yaml.5
 
 powercut: ## cut the power of a small kernel again and again and count the mail
 	tests/powercut/run

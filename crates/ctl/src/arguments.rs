@@ -40,6 +40,13 @@ pub(crate) enum Command {
         /// Queue id, as in the log, or a Message-ID in <>.
         id: String,
     },
+    /// What could stand next on a command line; for the shells' completion.
+    #[command(hide = true)]
+    Complete {
+        /// The words behind `facteur`.
+        #[arg(last = true)]
+        words: Vec<String>,
+    },
 }
 
 #[derive(Args, Debug)]

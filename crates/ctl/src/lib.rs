@@ -7,6 +7,7 @@
 
 mod arguments;
 mod check;
+mod complete;
 mod daemons;
 mod ports;
 mod processes;
@@ -22,7 +23,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use config::Config;
 
 use arguments::{Arguments, Command};
@@ -68,6 +69,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Reload => daemons::reload(&load(dir)?)?,
         Command::Config(action) => settings::run(action, dir)?,
         Command::Queue(action) => return queue::run(&load(dir)?, action),
+        Command::Complete { words } => complete::run(&Arguments::command(), words),
         Command::Trace { id } => return trace::run(&load(dir)?, id),
     }
     Ok(ExitCode::SUCCESS)
