@@ -1,0 +1,97 @@
+//! Plain tables: `key value` on a line.
+//!
+//! Empty lines and lines whose first sign is `#` do not count; a line that begins with white space goes on with the one
+//! before. Keys compare without regard to case; a key with blanks stands in double quotes. Of two lines with one key the
+//! first counts.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::{Found, Problem};
+
+/// What a plain table says.
+#[derive(Debug)]
+pub struct Text {
+    file: Arc<Path>,
+    entries: HashMap<Box<str>, (Box<str>, usize)>,
+}
+
+impl Text {
+    /// Reads the text of a table.
+    ///
+    /// # Errors
+    /// Every line that makes no sense.
+    pub fn parse(file: &Path, text: &str) -> Result<Self, Vec<Problem>> {
+        let mut entries = HashMap::new();
+        let mut problems = Vec::new();
+        for (line, text) in logical_lines(text) {
+            match divide(&text) {
+                Ok((key, value)) => {
+                    entries.entry(key.to_lowercase().into()).or_insert_with(|| (Box::from(value), line));
+                }
+                Err(text) => problems.push(Problem { file: file.into(), line, text }),
+            }
+        }
+        if problems.is_empty() { Ok(Self { file: file.into(), entries }) } else { Err(problems) }
+    }
+
+    /// A table that is written in a parameter.
+    pub(crate) fn inline(written: &str, pairs: Vec<(String, String)>) -> Self {
+        let mut entries = HashMap::new();
+        for (key, value) in pairs {
+            entries.entry(key.to_lowercase().into()).or_insert_with(|| (value.into(), 0));
+        }
+        Self { file: Path::new(written).into(), entries }
+    }
+
+    /// What stands beside the key.
+    #[must_use]
+    pub fn find(&self, key: &str) -> Option<Found> {
+        let (value, line) = match self.entries.get(key) {
+            Some(entry) => entry,
+            None if key.chars().any(|c| !c.is_ascii_lowercase()) => self.entries.get(key.to_lowercase().as_str())?,
+            None => return None,
+        };
+        Some(Found { value: value.as_ref().into(), file: self.file.clone(), line: *line })
+    }
+}
+
+/// Each entry of a table file with the number of its first line; what continues it has one blank in front.
+pub(crate) fn logical_lines(text: &str) -> impl Iterator<Item = (usize, std::borrow::Cow<'_, str>)> {
+    let mut lines = text.lines().enumerate().filter(|(_, line)| !is_comment(line)).peekable();
+    std::iter::from_fn(move || {
+        let (index, first) = lines.next()?;
+        let mut entry = std::borrow::Cow::Borrowed(first.trim());
+        while let Some((_, more)) = lines.next_if(|(_, line)| line.starts_with([' ', '\t'])) {
+            let entry = entry.to_mut();
+            entry.push(' ');
+            entry.push_str(more.trim());
+        }
+        Some((index + 1, entry))
+    })
+}
+
+fn is_comment(line: &str) -> bool {
+    let line = line.trim_start();
+    line.is_empty() || line.starts_with('#')
+}
+
+/// The key and its value.
+fn divide(line: &str) -> Result<(&str, &str), String> {
+    let (key, value) = match line.strip_prefix('"') {
+        Some(rest) => rest.split_once('"').ok_or("a double quote is missing after the key")?,
+        None => line.split_once([' ', '\t']).unwrap_or((line, "")),
+    };
+    let value = value.trim();
+    if key.is_empty() {
+        return Err("the key is missing".into());
+    }
+    if value.is_empty() {
+        return Err(format!("there is nothing beside \"{key}\": a line is a key, white space and a value"));
+    }
+    if key.ends_with(':') {
+        return Err(format!("\"{key}\" ends in a colon, as in a file of aliases; here a key stands without"));
+    }
+    Ok((key, value))
+}
