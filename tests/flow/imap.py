@@ -288,6 +288,21 @@ def a_killed_worker_costs_only_its_sessions(system):
 
 
 @test()
+def a_session_on_its_way_to_a_worker_that_dies_goes_to_the_next(system):
+    system.maildir("kevin", message("One"))
+    t = typed(system)
+    t.command("noop")
+    worker = int(re.search(r"mpid=(\d+)", system.told.wait("Login: user=<kevin>"))[1])
+    os.kill(worker, signal.SIGSTOP)
+    late = typed(system, None)
+    late.say("l login kevin kevin")
+    system.told.wait("Login: user=<kevin>")
+    os.kill(worker, signal.SIGKILL)
+    assert late.hear().startswith("l OK "), "not logged in"
+    assert late.command("select inbox")[1] == "a OK [READ-WRITE] Select completed."
+
+
+@test()
 def as_thunderbird_does(system):
     system.maildir("kevin", MIXED, message("Two"))
     t = typed(system, None)

@@ -113,6 +113,11 @@ pub enum ToWorker {
 /// From a worker to the keeper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FromWorker {
+    /// That session is the worker's from now on; before, a worker that dies has not touched it.
+    Taken {
+        /// Of the session.
+        number: u64,
+    },
     /// That session is over.
     Ended {
         /// Of the session.
@@ -214,6 +219,7 @@ impl Message for ToWorker {
 impl Message for FromWorker {
     fn encode(&self) -> Writer {
         match self {
+            Self::Taken { number } => Writer::new(b'T').u64(*number),
             Self::Ended { number } => Writer::new(b'E').u64(*number),
             Self::Idle { received } => Writer::new(b'I').u64(*received),
         }
@@ -223,6 +229,7 @@ impl Message for FromWorker {
         let (kind, mut fields) = Reader::new(message)?;
         let number = fields.u64()?;
         let decoded = match kind {
+            b'T' => Self::Taken { number },
             b'E' => Self::Ended { number },
             b'I' => Self::Idle { received: number },
             _ => return Err(Malformed),
@@ -319,6 +326,7 @@ mod tests {
             bytes(ToFront::Certificate { chain: b"c".to_vec(), key: Secret::new(b"k".to_vec()) }.encode()),
             bytes(ToFront::Retire.encode()),
             bytes(ToWorker::Serve { number: 6, session: example() }.encode()),
+            bytes(FromWorker::Taken { number: 9 }.encode()),
             bytes(FromWorker::Ended { number: 7 }.encode()),
             bytes(FromWorker::Idle { received: 8 }.encode()),
         ]

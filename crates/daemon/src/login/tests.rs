@@ -230,6 +230,7 @@ async fn a_worker_serves_tells_of_the_end_offers_to_leave_and_leaves() {
             break;
         }
     }
+    assert_eq!(heard[0], FromWorker::Taken { number: 7 });
     assert!(heard.contains(&FromWorker::Ended { number: 7 }), "{heard:?}");
     let mut answer = Vec::new();
     std::io::Read::read_to_end(&mut client, &mut answer).expect("read");

@@ -82,6 +82,7 @@ pub async fn run(mail: impl Mail, settings: Settings, channel: Channel, stop: Ca
             message = channel.receive(&mut buffer) => match message {
                 Ok(Some((message, descriptors))) => match received_session(message, descriptors) {
                     Ok((number, session, connection)) => {
+                        if tell(&channel, FromWorker::Taken { number }).await.is_err() { break Ok(()) }
                         received += 1;
                         sessions.spawn(worker.clone().serve(number, session, connection));
                     }

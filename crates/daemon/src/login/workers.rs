@@ -1,7 +1,8 @@
 //! The workers a keeper has running: one per user, started when needed, forgotten when they end.
 //!
 //! A worker that has had nothing to do for a while says so with the number of sessions it got. Only if that is all we
-//! ever sent, and no admission waits for it, do we hang up, which ends it: no session can fall between.
+//! ever sent, and no admission waits for it, do we hang up, which ends it: no session can fall between. Nor does one
+//! when a worker dies: until it has said that a session is its own, the connection is kept here too and goes to the next.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -9,7 +10,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::sys::socket::{Shutdown, shutdown};
@@ -53,7 +54,24 @@ pub(crate) struct Worker {
 #[derive(Default)]
 struct Sent {
     count: u64,
-    open: HashMap<u64, Place>,
+    /// Not over yet, by number; those the worker has not taken yet with all that another one needs.
+    open: HashMap<u64, Visit>,
+    /// It gets no more.
+    closed: bool,
+}
+
+/// A session with a worker, or on its way to one.
+struct Visit {
+    /// Held until it is over.
+    place: Place,
+    /// Until the worker has it.
+    untaken: Option<Arc<Untaken>>,
+}
+
+struct Untaken {
+    session: Session,
+    connection: OwnedFd,
+    tries: AtomicU32,
 }
 
 /// An admission: a place and a worker that will not end before this is used or dropped.
@@ -64,6 +82,9 @@ pub(crate) struct Admission {
 }
 
 struct Promise(Arc<Worker>);
+
+/// How many more workers a session may be given that nobody has taken.
+const TRIES: u32 = 3;
 
 impl Program {
     /// Starts it with one end of a new channel; gives the other.
@@ -100,17 +121,39 @@ impl Workers {
         connection: OwnedFd,
     ) -> io::Result<()> {
         let Admission { user, place, worker } = admission;
-        let mut worker = worker;
-        if !self.knows(&user, &worker.0) {
-            worker = Promise::of(self.running(&user)?);
+        let session = Session { user, ..session };
+        self.pass(Some(worker), place, Arc::new(Untaken { session, connection, tries: AtomicU32::new(0) })).await
+    }
+
+    /// To this worker or, if it is no more, to the one that is.
+    async fn pass(self: &Arc<Self>, worker: Option<Promise>, mut place: Place, visit: Arc<Untaken>) -> io::Result<()> {
+        let mut worker = worker.map_or_else(|| self.running(&visit.session.user).map(Promise::of), Ok)?;
+        let number = loop {
+            match worker.0.note(place, &visit) {
+                Ok(number) => break number,
+                Err(given_back) => place = given_back,
+            }
+            worker = Promise::of(self.running(&visit.session.user)?);
+        };
+        let message = ToWorker::Serve { number, session: visit.session.clone() };
+        // Whoever hears the worker out learns of its death too, and passes on what it left.
+        let _ = worker.0.channel.send(message.encode().as_bytes(), &[visit.connection.as_fd()]).await;
+        Ok(())
+    }
+
+    /// A worker died with sessions on their way to it: the next one gets them.
+    async fn pass_on(self: &Arc<Self>, left: Vec<(Place, Arc<Untaken>)>) {
+        for (place, visit) in left {
+            let user = visit.session.user.clone();
+            let result = if visit.tries.fetch_add(1, Ordering::Relaxed) < TRIES {
+                self.pass(None, place, visit).await
+            } else {
+                Err(io::Error::other("each one started died at once"))
+            };
+            if let Err(error) = result {
+                tracing::error!("cannot hand a session to {} of {user}: {error}", self.program.name);
+            }
         }
-        let number = worker.0.note(place);
-        let message = ToWorker::Serve { number, session: Session { user, ..session } };
-        let sent = worker.0.channel.send(message.encode().as_bytes(), &[connection.as_fd()]).await;
-        if sent.is_err() {
-            worker.0.sent().open.remove(&number);
-        }
-        sent
     }
 
     fn running(self: &Arc<Self>, user: &str) -> io::Result<Arc<Worker>> {
@@ -123,40 +166,41 @@ impl Workers {
         self.table().insert(user.to_owned(), worker.clone());
         let (workers, listened, user) = (self.clone(), worker.clone(), user.to_owned());
         self.children.spawn(async move {
-            workers.listen(&user, &listened).await;
-            listened.hang_up();
+            let died = workers.listen(&user, &listened).await;
+            let left = listened.hang_up();
+            if died {
+                workers.pass_on(left).await;
+            }
             end(&workers.program.name, child).await;
         });
         Ok(worker)
     }
 
-    /// Hears one worker out, until it ends or may end.
-    async fn listen(&self, user: &str, worker: &Arc<Worker>) {
+    /// Hears one worker out, until it ends or may end. Says whether it ended by itself.
+    async fn listen(&self, user: &str, worker: &Arc<Worker>) -> bool {
         let mut buffer = [0; 64];
-        loop {
+        let died = loop {
             let received = tokio::select! {
-                () = self.stop.cancelled() => break,
+                () = self.stop.cancelled() => break false,
                 received = worker.channel.receive(&mut buffer) => received,
             };
-            let Ok(Some((message, _))) = received else { break };
+            let Ok(Some((message, _))) = received else { break true };
             match FromWorker::decode(message) {
+                Ok(FromWorker::Taken { number }) => worker.taken(number),
                 Ok(FromWorker::Ended { number }) => drop(worker.sent().open.remove(&number)),
-                Ok(FromWorker::Idle { received }) if worker.may_go(received) => break,
+                Ok(FromWorker::Idle { received }) if worker.may_go(received) => break false,
                 Ok(FromWorker::Idle { .. }) => {}
                 Err(_) => {
                     tracing::error!("{} of {user}, pid {}, does not speak our language", self.program.name, worker.pid);
-                    break;
+                    break false;
                 }
             }
-        }
+        };
         let mut table = self.table();
         if table.get(user).is_some_and(|known| Arc::ptr_eq(known, worker)) {
             table.remove(user);
         }
-    }
-
-    fn knows(&self, user: &str, worker: &Arc<Worker>) -> bool {
-        self.table().get(user).is_some_and(|known| Arc::ptr_eq(known, worker))
+        died
     }
 
     fn table(&self) -> MutexGuard<'_, HashMap<String, Arc<Worker>>> {
@@ -169,19 +213,31 @@ impl Worker {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a session as sent; its number.
-    fn note(&self, place: Place) -> u64 {
+    /// Counts a session as sent; its number. The place comes back from one that is no more.
+    fn note(&self, place: Place, visit: &Arc<Untaken>) -> Result<u64, Place> {
         let mut sent = self.sent();
+        if sent.closed {
+            return Err(place);
+        }
         sent.count += 1;
         let number = sent.count;
-        sent.open.insert(number, place);
-        number
+        sent.open.insert(number, Visit { place, untaken: Some(visit.clone()) });
+        Ok(number)
     }
 
-    /// It sees the end of the channel, and its sessions count no more.
-    fn hang_up(&self) {
+    fn taken(&self, number: u64) {
+        if let Some(visit) = self.sent().open.get_mut(&number) {
+            visit.untaken = None;
+        }
+    }
+
+    /// It sees the end of the channel, and its sessions count no more. What it had not taken comes back.
+    fn hang_up(&self) -> Vec<(Place, Arc<Untaken>)> {
         let _ = shutdown(self.channel.as_fd().as_raw_fd(), Shutdown::Both);
-        self.sent().open.clear();
+        let mut sent = self.sent();
+        sent.closed = true;
+        let open = std::mem::take(&mut sent.open);
+        open.into_values().filter_map(|visit| visit.untaken.map(|untaken| (visit.place, untaken))).collect()
     }
 
     fn may_go(&self, received: u64) -> bool {
