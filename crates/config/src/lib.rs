@@ -148,6 +148,18 @@ impl Config {
     }
 
     /// Where the value was set; `None` if it is the default.
+    /// Look-up tables; each call opens them anew.
+    #[must_use]
+    pub fn tables(&self, name: &str) -> tables::Tables {
+        tables::Tables::open(self.text(name)).expect("checked when it was read")
+    }
+
+    /// A list of names in which items may be tables.
+    #[must_use]
+    pub fn names(&self, name: &str) -> tables::Names {
+        tables::Names::open(self.text(name)).expect("checked when it was read")
+    }
+
     #[must_use]
     pub fn source(&self, name: &str) -> Option<&Source> {
         self.value(name).source.as_ref()

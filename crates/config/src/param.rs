@@ -40,12 +40,16 @@ pub enum Kind {
     List,
     /// A list of addresses, `address/bits` or `[address]/bits`; `!` in front excludes; a leading slash is a file.
     Networks,
+    /// A list of names, in which an item may be a table whose keys are the names.
+    Names,
     /// A whole number within these bounds.
     Number(u64, u64),
     /// One absolute file name, or nothing; Dovecot's `<` in front is dropped.
     Path,
     /// Text kept as it is: `$name` in it is for whoever uses the value.
     Raw,
+    /// A list of look-up tables: files, `type:/path`, or tables written in place.
+    Tables,
     /// Text.
     Text,
     /// A time such as `300s`, `5d`, `2 mins`; a bare number counts this unit.
@@ -108,7 +112,9 @@ impl Kind {
             Kind::Number(low, u64::MAX) => format!("number from {low}"),
             Kind::Number(low, high) => format!("number from {low} to {high}"),
             Kind::Path => "file name".into(),
+            Kind::Names => "list; an item may be a table whose keys are meant".into(),
             Kind::Raw => "text, $name not expanded".into(),
+            Kind::Tables => "list of tables (hash:/path, regexp:/path, cidr:/path, inline:{k=v})".into(),
             Kind::Text => "text".into(),
             Kind::Time(_) => "time (30s, 5m, 4h, 5d)".into(),
         }
@@ -144,7 +150,9 @@ const fn machine(name: &'static str, default: Default, programs: &'static str, h
     Param { name, kind: Kind::Domain, default, programs, help }
 }
 
-use Kind::{Bytes, Choice, Choices, Domains, Files, Flag, List, Networks, Number, Path, Raw, Text, Time};
+use Kind::{
+    Bytes, Choice, Choices, Domains, Files, Flag, List, Names, Networks, Number, Path, Raw, Tables, Text, Time,
+};
 use Unit::{Day, Hour, Minute, Second};
 
 const ANY: u64 = u64::MAX;

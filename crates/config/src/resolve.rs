@@ -148,7 +148,8 @@ fn reference(after: &str) -> Result<(&str, &str), String> {
 
 fn written(entry: &Entry, kind: Kind) -> Result<String, String> {
     let takes_list = match kind {
-        Kind::Choices(_) | Kind::Domains | Kind::Files | Kind::List | Kind::Networks | Kind::Raw => true,
+        Kind::Choices(_) | Kind::Domains | Kind::Files | Kind::List => true,
+        Kind::Names | Kind::Networks | Kind::Raw | Kind::Tables => true,
         Kind::Bytes | Kind::Choice(_) | Kind::Domain | Kind::Flag | Kind::Number(..) => false,
         Kind::Path | Kind::Text | Kind::Time(_) => false,
     };

@@ -16,9 +16,11 @@ pub(crate) fn check(kind: Kind, text: &str) -> Result<(), String> {
         Kind::Domain if text.trim().contains(char::is_whitespace) => Err(format!("\"{text}\" is more than one word")),
         Kind::Domain if text.trim().is_empty() => Err("it must not be empty".into()),
         Kind::Flag => flag(text).map(drop),
+        Kind::Names => tables::Names::check(text),
         Kind::Networks => items(text).try_for_each(|item| network::parse(item).map(drop)),
         Kind::Number(low, high) => number(text, low, high).map(drop),
         Kind::Path => path(text),
+        Kind::Tables => tables::check(text),
         Kind::Time(unit) => time(text, unit).map(drop),
         Kind::Domain | Kind::Domains | Kind::Files | Kind::List | Kind::Raw | Kind::Text => Ok(()),
     }

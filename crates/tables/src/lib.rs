@@ -22,9 +22,12 @@ use std::sync::Arc;
 pub mod address;
 pub mod cidr;
 mod live;
+mod names;
 pub mod pattern;
 mod spec;
 pub mod text;
+
+pub use names::{Listed, Names};
 
 use live::LiveFile;
 use spec::Spec;

@@ -106,6 +106,7 @@ impl LiveFile {
         let text = String::from_utf8(octets).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
         Ok(match self.kind {
             Kind::Text => Content::Text(Arc::new(Text::parse(&self.path, &text)?)),
+            Kind::Names => Content::Text(Arc::new(Text::parse_names(&self.path, &text)?)),
             Kind::Patterns => Content::Patterns(Arc::new(Patterns::parse(&self.path, &text)?)),
             Kind::Networks => Content::Networks(Arc::new(Networks::parse(&self.path, &text)?)),
         })

@@ -18,6 +18,8 @@ pub(crate) enum Spec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Text,
+    /// A list of names: what stands beside a key may be missing.
+    Names,
     Patterns,
     Networks,
 }
@@ -27,7 +29,28 @@ pub(crate) fn parse_list(list: &str) -> Result<Vec<Spec>, String> {
     items(list, |c| c == ',' || c.is_whitespace())?.into_iter().map(parse).collect()
 }
 
+/// Reads a list in which items may also be names. The error is a sentence.
+pub(crate) fn parse_names(list: &str) -> Result<(Vec<String>, Vec<Spec>), String> {
+    let (mut names, mut specs) = (Vec::new(), Vec::new());
+    for item in items(list, |c| c == ',' || c.is_whitespace())? {
+        if item.starts_with('!') {
+            return Err(format!("\"{item}\": names cannot be excluded here"));
+        }
+        if item.starts_with('/') || !item.starts_with('[') && item.contains(':') {
+            specs.push(match parse(item)? {
+                Spec::File(Kind::Text, path) => Spec::File(Kind::Names, path),
+                other => other,
+            });
+        } else {
+            names.push(item.to_lowercase());
+        }
+    }
+    Ok((names, specs))
+}
+
 fn parse(written: &str) -> Result<Spec, String> {
+    // The service that reads tables for programs in a jail elsewhere; here everybody reads them alike.
+    let written = written.strip_prefix("proxy:").unwrap_or(written);
     if written.starts_with('/') {
         return Ok(Spec::File(Kind::Text, written.into()));
     }

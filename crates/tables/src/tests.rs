@@ -147,6 +147,20 @@ fn tables_are_asked_in_order_and_combined() {
 }
 
 #[test]
+fn names_are_listed_in_place_or_in_tables() {
+    let dir = tempfile::tempdir().expect("dir");
+    let path = dir.path().join("domains");
+    std::fs::write(&path, "# ours\nA.example\nb.example anything\n").expect("written");
+    let names =
+        Names::open(&format!("c.example, proxy:hash:{}\ninline:{{d.example=x}}", path.display())).expect("open");
+    for name in ["a.example", "B.example", "C.example", "d.example"] {
+        assert!(names.find(name).expect(name).is_some(), "{name}");
+    }
+    assert_eq!(names.find("e.example"), Ok(None));
+    assert!(Names::open("!a.example").is_err() && Names::open("nis:a").is_err());
+}
+
+#[test]
 fn a_broken_edit_keeps_the_old_table() {
     let dir = tempfile::tempdir().expect("dir");
     let path = dir.path().join("virtual");

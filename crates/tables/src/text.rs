@@ -23,6 +23,19 @@ impl Text {
     /// # Errors
     /// Every line that makes no sense.
     pub fn parse(file: &Path, text: &str) -> Result<Self, Vec<Problem>> {
+        Self::read(file, text, divide)
+    }
+
+    /// Reads a list of names; what stands beside them does not matter.
+    pub(crate) fn parse_names(file: &Path, text: &str) -> Result<Self, Vec<Problem>> {
+        Self::read(file, text, |line| Ok(line.split_once([' ', '\t']).unwrap_or((line, ""))))
+    }
+
+    fn read(
+        file: &Path,
+        text: &str,
+        divide: impl Fn(&str) -> Result<(&str, &str), String>,
+    ) -> Result<Self, Vec<Problem>> {
         let mut entries = HashMap::new();
         let mut problems = Vec::new();
         for (line, text) in logical_lines(text) {
