@@ -4,8 +4,12 @@ use std::borrow::Cow;
 
 /// With every bare line feed as CRLF.
 pub(crate) fn to_crlf(octets: Vec<u8>) -> Vec<u8> {
-    let mut bare = Bare::default();
-    let count = bare.count(&octets);
+    widen(octets, 0)
+}
+
+/// The same for a piece that follows the octet `last`.
+pub(crate) fn widen(octets: Vec<u8>, last: u8) -> Vec<u8> {
+    let count = Bare::after(last).count(&octets);
     if count == 0 {
         return octets;
     }
@@ -13,7 +17,8 @@ pub(crate) fn to_crlf(octets: Vec<u8>) -> Vec<u8> {
     let mut from = 0;
     for at in memchr::memchr_iter(b'\n', &octets) {
         out.extend_from_slice(&octets[from..at]);
-        if at == 0 || octets[at - 1] != b'\r' {
+        let before = if at == 0 { last } else { octets[at - 1] };
+        if before != b'\r' {
             out.push(b'\r');
         }
         from = at;
@@ -44,6 +49,16 @@ pub(crate) struct Bare {
 }
 
 impl Bare {
+    /// Begins after this octet.
+    pub(crate) const fn after(last: u8) -> Self {
+        Self { last }
+    }
+
+    /// The octet counted last.
+    pub(crate) const fn last(&self) -> u8 {
+        self.last
+    }
+
     pub(crate) fn count(&mut self, chunk: &[u8]) -> u64 {
         let mut bare = 0;
         for at in memchr::memchr_iter(b'\n', chunk) {

@@ -7,7 +7,7 @@ use mail::{Flags, Uid};
 
 use crate::maildir::folder::Maildir;
 use crate::mbox::folder::Mbox;
-use crate::{Changes, Error, FlagChange, NewMessage, Snapshot};
+use crate::{Changes, Error, FlagChange, NewMessage, Reading, Snapshot};
 
 /// A mailbox: its last snapshot, and what can be done with it. One value serves all sessions of a user; it locks the
 /// files only while it changes them.
@@ -73,6 +73,39 @@ impl Mailbox {
         match &mut self.format {
             Format::Maildir(maildir) => maildir.read(uid),
             Format::Mbox(mbox) => mbox.read(uid),
+        }
+    }
+
+    /// Opens a message to be read piece by piece.
+    ///
+    /// # Errors
+    /// [`Error::NoMessage`] or the disk refuses.
+    pub fn begin(&mut self, uid: Uid) -> Result<Reading, Error> {
+        match &mut self.format {
+            Format::Maildir(maildir) => maildir.begin(uid),
+            Format::Mbox(mbox) => mbox.begin(uid),
+        }
+    }
+
+    /// Octets of [`Mailbox::read`] from `offset` on: at most `limit`, not always so many, none at the end.
+    ///
+    /// # Errors
+    /// [`Error::NoMessage`] or the disk refuses.
+    pub fn read_from(&mut self, reading: &mut Reading, offset: u64, limit: usize) -> Result<Vec<u8>, Error> {
+        match &mut self.format {
+            Format::Maildir(_) => reading.read(offset, limit),
+            Format::Mbox(mbox) => mbox.read_from(reading, offset, limit),
+        }
+    }
+
+    /// Octets of [`Mailbox::read`], counted, whatever the file's name says.
+    ///
+    /// # Errors
+    /// [`Error::NoMessage`] or the disk refuses.
+    pub fn exact_size(&mut self, uid: Uid) -> Result<u64, Error> {
+        match &mut self.format {
+            Format::Maildir(maildir) => maildir.counted_size(uid),
+            Format::Mbox(mbox) => mbox.size(uid),
         }
     }
 

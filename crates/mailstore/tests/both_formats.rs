@@ -77,6 +77,35 @@ fn a_readers_session() {
 }
 
 #[test]
+fn a_large_message_is_read_piece_by_piece_while_the_mailbox_changes() {
+    let home = tempfile::tempdir().expect("tempdir");
+    for store in stores(home.path()) {
+        let mut inbox = store.mailbox(&MailboxName::inbox()).expect("inbox");
+        let large = format!("Subject: large\r\n\r\n{}", "From here to there\r\n".repeat(20_000));
+        let uids = inbox.append(&[message("Subject: a\r\n\r\none\r\n"), message(&large)]).expect("append");
+        let whole = inbox.read(uids[1]).expect("read");
+        assert_eq!(inbox.exact_size(uids[1]).expect("size"), whole.len() as u64);
+        let (mut reading, mut pieces) = (inbox.begin(uids[1]).expect("begin"), Vec::new());
+        for round in 0.. {
+            let piece = inbox.read_from(&mut reading, pieces.len() as u64, 100_000).expect("read");
+            assert!(piece.len() <= 100_000);
+            if piece.is_empty() {
+                break;
+            }
+            pieces.extend(piece);
+            let mut other = store.mailbox(&MailboxName::inbox()).expect("inbox");
+            match round {
+                0 => drop(other.append(&[message("Subject: b\r\n\r\nthree\r\n")]).expect("append")),
+                1 => drop(other.expunge(&uids[..1]).expect("expunge")),
+                _ => (),
+            }
+        }
+        assert!(pieces == whole);
+        assert_eq!(inbox.read_from(&mut reading, 20, 10).expect("back"), whole[20..30]);
+    }
+}
+
+#[test]
 fn names_that_lead_elsewhere_are_refused() {
     let home = tempfile::tempdir().expect("tempdir");
     for store in stores(home.path()) {

@@ -10,7 +10,7 @@ use daemon::World;
 use daemon::login::Session;
 use daemon::login::worker::Mail;
 use mail::{Flag, Flags, Seq, Uid};
-use mailstore::{Error, FlagChange, Location, Mailbox, MailboxName, Options, Store};
+use mailstore::{Error, FlagChange, Location, Mailbox, MailboxName, Options, Reading, Store};
 use pop3::question::{Answer, Failure, Question};
 
 /// Makes a world for each session of the user.
@@ -27,8 +27,17 @@ pub(crate) struct Inbox {
     name: String,
     /// `None` until opened, and while a blocking thread has it.
     open: Option<Open>,
-    /// What is left of the message being sent.
-    sending: Bytes,
+    /// The message being sent.
+    sending: Option<Sending>,
+}
+
+/// A message on its way to the client: read as fast as the client takes it.
+struct Sending {
+    reading: Reading,
+    /// Octets asked for so far.
+    offset: u64,
+    /// The first piece, until it is asked for.
+    first: Option<Bytes>,
 }
 
 struct Open {
@@ -53,7 +62,7 @@ impl Mail for Inboxes {
             options: self.options.clone(),
             name: format!("pop3({})<{}><{}>", session.user, std::process::id(), session.id),
             open: None,
-            sending: Bytes::new(),
+            sending: None,
         };
         (pop3::Session::new(), inbox)
     }
@@ -68,7 +77,7 @@ impl World for Inbox {
             Question::Open => self.look().await,
             Question::Uidls => self.with(Open::uidls).await,
             Question::Fetch(seq) => self.fetch(seq).await,
-            Question::NextChunk => return self.next_chunk(),
+            Question::NextChunk => self.next_chunk().await,
             Question::Commit { delete, seen } => {
                 let name = self.name.clone();
                 self.with(move |open| open.commit(&delete, &seen, &name)).await
@@ -86,18 +95,29 @@ impl Inbox {
         Ok(Answer::Opened(sizes))
     }
 
+    /// The first piece is read along, so that most messages cost one errand.
     async fn fetch(&mut self, seq: Seq) -> Result<Answer, Error> {
-        let content = self.with(move |open| open.mailbox.read(open.uid(seq)?)).await?;
-        let size = content.len() as u64;
-        self.sending = content.into();
+        self.sending = None;
+        let (sending, size) = self.with(move |open| open.begin(open.uid(seq)?)).await?;
+        self.sending = Some(sending);
         Ok(Answer::Fetched(size))
     }
 
-    fn next_chunk(&mut self) -> Answer {
-        if self.sending.is_empty() {
-            return Answer::ChunkEnd;
+    async fn next_chunk(&mut self) -> Result<Answer, Error> {
+        let Some(mut sending) = self.sending.take() else { return Ok(Answer::ChunkEnd) };
+        let chunk = match sending.first.take() {
+            Some(first) => first,
+            None => {
+                let (back, chunk) = self.with(move |open| sending.next(&mut open.mailbox)).await?;
+                sending = back;
+                chunk
+            }
+        };
+        if chunk.is_empty() {
+            return Ok(Answer::ChunkEnd);
         }
-        Answer::Chunk(self.sending.split_to(self.sending.len().min(CHUNK)))
+        self.sending = Some(sending);
+        Ok(Answer::Chunk(chunk))
     }
 
     /// Does something with the open mailbox on a blocking thread.
@@ -139,7 +159,23 @@ impl Inbox {
     }
 }
 
+impl Sending {
+    fn next(mut self, mailbox: &mut Mailbox) -> Result<(Self, Bytes), Error> {
+        let chunk = mailbox.read_from(&mut self.reading, self.offset, CHUNK)?;
+        self.offset += chunk.len() as u64;
+        Ok((self, chunk.into()))
+    }
+}
+
 impl Open {
+    /// A message ready to be sent, and its size.
+    fn begin(&mut self, uid: Uid) -> Result<(Sending, u64), Error> {
+        let sending = Sending { reading: self.mailbox.begin(uid)?, offset: 0, first: None };
+        let (mut sending, first) = sending.next(&mut self.mailbox)?;
+        sending.first = Some(first);
+        Ok((sending, self.mailbox.size(uid)?))
+    }
+
     /// Opens the inbox and measures its messages; one that vanishes meanwhile is left out.
     fn new(location: Location, options: Options) -> Result<(Self, Vec<u64>), Error> {
         let mut mailbox = Store::open(location, options)?.mailbox(&MailboxName::inbox())?;

@@ -11,6 +11,7 @@ use std::net::{IpAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use config::Config;
 use daemon::login::keeper::{Policy, Program, Settings};
@@ -36,7 +37,7 @@ fn start(service: &Service, dir: &Path) -> Result<(), String> {
         return Ok(());
     }
     let _ = limits::raise_descriptors();
-    let listeners = bind(service, &config).map_err(|e| e.to_string())?;
+    let listeners = bind_at_last(service, &config).map_err(|e| e.to_string())?;
     let settings = Settings {
         listeners,
         certificate: certificate(&config),
@@ -79,6 +80,20 @@ fn policy(config: &Config) -> Policy {
         most_per_user_and_address: number("mail_max_userip_connections"),
     }
 }
+
+/// After a keeper was killed its front keeps the ports for a moment, until it hears of that.
+fn bind_at_last(service: &Service, config: &Config) -> Result<Vec<(TcpListener, Security)>, listen::Error> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match bind(service, config) {
+            Err(listen::Error::Taken(_)) if Instant::now() < end => std::thread::sleep(PAUSE),
+            other => return other,
+        }
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(20);
 
 fn bind(service: &Service, config: &Config) -> Result<Vec<(TcpListener, Security)>, listen::Error> {
     let addresses = addresses(config)?;

@@ -21,6 +21,7 @@ use super::name;
 use super::scan::{Folder, Place};
 use super::uidlist;
 use crate::line_ends::{Bare, to_crlf, to_lf};
+use crate::reading::{Reading, Source};
 use crate::{Error, FlagChange, NewMessage, holder};
 
 /// How often a file that moved is looked for.
@@ -86,6 +87,17 @@ impl Maildir {
         let listed = || self.list.get(uid)?.field('W')?.parse().ok();
         if let Some(size) = name::field(&self.places[at].name, 'W').or_else(listed) {
             return Ok(size);
+        }
+        self.counted_size(uid)
+    }
+
+    pub(crate) fn begin(&mut self, uid: Uid) -> Result<Reading, Error> {
+        Ok(Reading::new(uid, Source::File(self.open_message(uid)?)))
+    }
+
+    pub(crate) fn counted_size(&mut self, uid: Uid) -> Result<u64, Error> {
+        if let Some(size) = self.sizes.get(&uid) {
+            return Ok(*size);
         }
         let file = self.open_message(uid)?;
         let (mut size, mut bare, mut chunk) = (0, Bare::default(), vec![0; CHUNK]);

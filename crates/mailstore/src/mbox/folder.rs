@@ -20,6 +20,7 @@ use super::parse::{Base, Entry, Parsed, parse};
 use super::quoting::Quoting;
 use super::render::{self, Notes};
 use crate::line_ends::{to_crlf, to_lf};
+use crate::reading::{Reading, Source};
 use crate::{Changes, Error, FlagChange, Message, NewMessage, Snapshot};
 
 /// An open mbox.
@@ -263,6 +264,19 @@ impl Mbox {
         message.push(b'\n');
         render::read_to(&file, entry.body..entry.end, &mut message)?;
         Ok(to_crlf(message))
+    }
+
+    pub(crate) fn begin(&mut self, uid: Uid) -> Result<Reading, Error> {
+        let file = self.file(uid)?;
+        let mut header = render::header(&file, self.entry(uid)?)?;
+        header.push(b'\n');
+        Ok(Reading::new(uid, Source::Header(header)))
+    }
+
+    pub(crate) fn read_from(&mut self, reading: &mut Reading, offset: u64, limit: usize) -> Result<Vec<u8>, Error> {
+        let file = self.file(reading.uid)?;
+        let entry = self.entry(reading.uid)?;
+        reading.read_in((&file, entry.body..entry.end), offset, limit)
     }
 
     pub(crate) fn read_header(&mut self, uid: Uid) -> Result<Vec<u8>, Error> {

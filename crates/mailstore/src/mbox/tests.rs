@@ -267,6 +267,12 @@ proptest! {
         let mut mbox = open(&dir);
         for message in mbox.snapshot().messages.clone() {
             let read = mbox.read(message.uid).expect("read");
+            let mut reading = mbox.begin(message.uid).expect("begin");
+            let mut pieces = Vec::new();
+            while let Some(piece) = Some(mbox.read_from(&mut reading, pieces.len() as u64, 7).expect("read")).filter(|piece| !piece.is_empty()) {
+                pieces.extend(piece);
+            }
+            prop_assert_eq!(&pieces, &read);
             prop_assert_eq!(read.len() as u64, mbox.size(message.uid).expect("size"), "{:?}", lines);
         }
         prop_assert_eq!(uids(&open(&dir)), uids(&mbox));
