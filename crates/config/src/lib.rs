@@ -1,10 +1,12 @@
 //! The configuration: one table of parameters, the reader of `facteur.yaml`, and what is made from the table.
 //!
-//! [`Config::load`] reads `DIR/facteur.yaml`, then `DIR/conf.d/*.yaml` in order, and either returns values that are all
+//! [`Config::load`] reads `DIR/facteur.yaml`, then (where asked to) the files of Postfix and Dovecot, then
+//! `DIR/conf.d/*.yaml` in order, and either returns values that are all
 //! right or the list of everything that is wrong, each with file and line. Reading has no side effects. A getter with a
 //! name that is not in [`param::TABLE`] is a bug of ours and panics.
 
 pub mod edit;
+pub mod foreign;
 pub mod generate;
 mod machine;
 pub mod mailbox;
@@ -30,6 +32,8 @@ use param::{Kind, Unit};
 pub struct Config {
     dir: PathBuf,
     values: HashMap<&'static str, Value>,
+    /// Sentences about the files of Postfix and Dovecot.
+    slips: Vec<String>,
 }
 
 /// One thing that is wrong in the configuration; prints as `file:line: text`.
@@ -68,16 +72,19 @@ impl Config {
     /// Reads the configuration in `dir`. A missing file means all defaults; a missing directory is a problem.
     pub fn load(dir: &Path) -> Result<Config, Vec<Problem>> {
         let files = files(dir)?;
-        let (mut entries, mut problems) = (Vec::new(), Vec::new());
+        let (mut layers, mut problems) = (Layers::default(), Vec::new());
         for file in files {
             let text = fs::read_to_string(&file).map_err(|error| vec![unreadable(&file, &error)])?;
             match yaml::read(&text, &file) {
-                Ok(more) => entries.extend(more),
+                Ok(more) if file.parent() == Some(dir) => layers.main.extend(more),
+                Ok(more) => layers.parts.extend(more),
                 Err(more) => problems.extend(more),
             }
         }
-        match (resolve::resolve(entries, dir), problems.is_empty()) {
-            (Ok(values), true) => Ok(Config { dir: dir.to_path_buf(), values }),
+        let foreign = layers.foreign().map_err(|problem| vec![problem])?;
+        let slips = foreign::slips(&foreign);
+        match (resolve::resolve(layers.with(foreign), dir), problems.is_empty()) {
+            (Ok(values), true) => Ok(Config { dir: dir.to_path_buf(), values, slips }),
             (Ok(_), false) => Err(problems),
             (Err(more), _) => Err(problems.into_iter().chain(more).collect()),
         }
@@ -86,7 +93,7 @@ impl Config {
     /// Reads `text` as if it were `dir/facteur.yaml`.
     pub fn parse(dir: &Path, text: &str) -> Result<Config, Vec<Problem>> {
         let entries = yaml::read(text, &dir.join(Config::FILE))?;
-        Ok(Config { dir: dir.to_path_buf(), values: resolve::resolve(entries, dir)? })
+        Ok(Config { dir: dir.to_path_buf(), values: resolve::resolve(entries, dir)?, slips: Vec::new() })
     }
 
     /// The configuration directory.
@@ -141,13 +148,6 @@ impl Config {
         Networks::read(value::items(self.text(name)))
     }
 
-    /// A file name; `None` if the value is empty.
-    #[must_use]
-    pub fn path(&self, name: &str) -> Option<PathBuf> {
-        Some(self.text(name)).filter(|text| !text.is_empty()).map(PathBuf::from)
-    }
-
-    /// Where the value was set; `None` if it is the default.
     /// Look-up tables; each call opens them anew.
     #[must_use]
     pub fn tables(&self, name: &str) -> tables::Tables {
@@ -160,6 +160,13 @@ impl Config {
         tables::Names::open(self.text(name)).expect("checked when it was read")
     }
 
+    /// A file name; `None` if the value is empty.
+    #[must_use]
+    pub fn path(&self, name: &str) -> Option<PathBuf> {
+        Some(self.text(name)).filter(|text| !text.is_empty()).map(PathBuf::from)
+    }
+
+    /// Where the value was set; `None` if it is the default.
     #[must_use]
     pub fn source(&self, name: &str) -> Option<&Source> {
         self.value(name).source.as_ref()
@@ -168,7 +175,7 @@ impl Config {
     /// What is allowed but will surprise, one sentence each.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        mailbox::mismatch(self).into_iter().collect()
+        mailbox::mismatch(self).into_iter().chain(self.slips.iter().cloned()).collect()
     }
 
     fn value(&self, name: &str) -> &Value {
@@ -177,6 +184,39 @@ impl Config {
 
     fn row(&self, name: &str) -> &'static param::Param {
         param::find(name).unwrap_or_else(|| panic!("parameter {name} is not in config/param.rs"))
+    }
+}
+
+/// What each file says, a later one counting more: ours, Postfix's and Dovecot's, then the parts in `conf.d`.
+#[derive(Default)]
+struct Layers {
+    main: Vec<yaml::Entry>,
+    parts: Vec<yaml::Entry>,
+}
+
+impl Layers {
+    /// What Postfix's and Dovecot's files say, if they count.
+    fn foreign(&self) -> Result<Vec<foreign::Finding>, Problem> {
+        let dir = |name: &str| {
+            let entries = self.main.iter().chain(&self.parts);
+            let last = entries.rev().find(|entry| entry.name == name);
+            last.and_then(|entry| entry.items.first()).filter(|text| !text.is_empty()).map(PathBuf::from)
+        };
+        let mut found = Vec::new();
+        if let Some(dir) = dir("postfix_directory") {
+            found.extend(foreign::postfix(&dir, foreign::Scope::Settings)?);
+        }
+        if let Some(dir) = dir("dovecot_directory") {
+            found.extend(foreign::dovecot(&dir)?);
+        }
+        Ok(found)
+    }
+
+    fn with(self, foreign: Vec<foreign::Finding>) -> Vec<yaml::Entry> {
+        let Layers { mut main, parts } = self;
+        main.extend(foreign::entries(foreign));
+        main.extend(parts);
+        main
     }
 }
 

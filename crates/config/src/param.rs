@@ -130,9 +130,14 @@ pub fn find(name: &str) -> Option<&'static Param> {
 /// The name in the table that looks most like `name`, if one comes near.
 #[must_use]
 pub fn nearest(name: &str) -> Option<&'static str> {
+    nearest_than(name, 0.84)
+}
+
+/// The same, if it comes nearer than `least` (1: the same name).
+pub(crate) fn nearest_than(name: &str, least: f64) -> Option<&'static str> {
     let score = |row: &&Param| strsim::jaro_winkler(&name.to_ascii_lowercase(), row.name);
     let best = TABLE.iter().max_by(|a, b| score(a).total_cmp(&score(b)))?;
-    (score(&best) > 0.84).then_some(best.name)
+    (score(&best) > least).then_some(best.name)
 }
 
 #[allow(clippy::too_many_arguments, reason = "a line of the table")]
@@ -180,6 +185,7 @@ pub static TABLE: &[Param] = &[
     row("delay_warning_time", Time(Hour), "0h", "qmgr", "Tell the sender when a message has waited this long; 0 means never."),
     row("disable_plaintext_auth", Flag, "yes", LOGINS, "Refuse passwords sent in clear from other machines without TLS."),
     row("disable_vrfy_command", Flag, "no", "smtpd", "Refuse the VRFY command."),
+    row("dovecot_directory", Path, "", DAEMONS, "Dovecot's configuration there (dovecot.conf and what it includes) counts too, before conf.d; empty means it does not."),
     row("first_valid_uid", Number(0, ANY), "500", LOGINS, "Users with a lower number cannot log in to read mail."),
     row("forward_path", Raw, "$home/.forward${recipient_delimiter}${extension}, $home/.forward", "mda", "Where a user's forwarding file is looked for."),
     row("home_mailbox", Text, "", "mda popd imapd facteur", "Mailbox relative to the home directory: `Maildir/` (with the slash) or an mbox file; empty means mail_spool_directory/USER."),
@@ -215,6 +221,7 @@ pub static TABLE: &[Param] = &[
     row("mynetworks", Networks, "127.0.0.0/8 [::ffff:127.0.0.0]/104 [::1]/128", "smtpd", "Clients that may send mail to anywhere."),
     machine("myorigin", Default::MailName, "smtpd pickup sendmail qmgr local", "The domain that is added to addresses without one; a leading slash names a file that says it."),
     row("port_offset", Number(0, 60_000), "0", "master popd imapd facteur", "Added to every standard port number, to run without being root."),
+    row("postfix_directory", Path, "", DAEMONS, "Postfix's main.cf there counts too, before conf.d; empty means it does not."),
     row("protocols", Choices(&["imap", "pop3"]), "imap pop3", "popd imapd facteur", "Which of the readers' services run."),
     row("qmgr_message_active_limit", Number(1, 10_000_000), "20000", "qmgr", "Most messages in delivery at one time."),
     row("queue_directory", Path, "/var/spool/facteur", "master smtpd pickup qmgr local sendmail mailq facteur", "The queue."),
