@@ -54,14 +54,17 @@ pub struct Disposition {
 
 /// The type of a part that names none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum DefaultType {
+pub enum DefaultType {
+    /// `text/plain`
     Text,
     /// Inside `multipart/digest` (RFC 2046 §5.1.5).
     Message,
 }
 
 impl ContentFields {
-    pub(super) fn of(header: &[u8], default: DefaultType) -> Self {
+    /// Reads a part's header.
+    #[must_use]
+    pub fn of(header: &[u8], default: DefaultType) -> Self {
         let mut this = Self::defaults(default);
         let mut typed = false;
         for field in header::fields(header) {
