@@ -12,6 +12,7 @@ pub mod content;
 mod scan;
 
 pub use content::{ContentFields, Disposition, Parameter};
+pub use scan::Scanner;
 
 /// Deepest nesting that is looked into; what lies deeper is one opaque leaf.
 pub const MAX_DEPTH: usize = 100;
@@ -24,6 +25,16 @@ pub const MAX_PARAMETERS: usize = 200;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Structure {
     parts: Vec<Part>,
+}
+
+/// What a [`Scanner`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scanned {
+    /// The parts.
+    pub structure: Structure,
+    /// The headers of the message and of those inside it, by where they begin; few of very many or very large ones are
+    /// left out or cut.
+    pub headers: Vec<(usize, Vec<u8>)>,
 }
 
 /// What a part has inside.
@@ -74,7 +85,9 @@ impl Structure {
     /// Scans a whole message.
     #[must_use]
     pub fn of(message: &[u8]) -> Self {
-        Self { parts: scan::parts(message) }
+        let mut scanner = Scanner::default();
+        scanner.feed(message);
+        scanner.finish().structure
     }
 
     /// The message itself.

@@ -5,30 +5,50 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
-use core::ops::Range;
 
 use super::content::{ContentFields, DefaultType};
-use super::{Kind, MAX_DEPTH, MAX_PARTS, Part};
+use super::{Kind, MAX_DEPTH, MAX_PARTS, Part, Scanned, Structure};
 
-pub(super) fn parts(message: &[u8]) -> Vec<Part> {
-    let mut scan = Scan {
-        message,
-        parts: Vec::new(),
-        stack: Vec::new(),
-        boundaries: Vec::new(),
-        here: Position::default(),
-        before_break: Position::default(),
-    };
-    scan.begin_part(DefaultType::Text);
-    while scan.here.at < message.len() {
-        let start = scan.here;
-        let end = memchr::memchr(b'\n', &message[start.at..]).map_or(message.len(), |at| start.at + at + 1);
-        scan.line(start.at..end);
-    }
-    let end = scan.here;
-    scan.end_parts(0, end);
-    scan.parts
+/// Takes a message piece by piece, however it is cut, and finds its parts; of the message itself it keeps the header under
+/// way, so that a large message need never be in memory.
+pub struct Scanner {
+    parts: Vec<Part>,
+    stack: Vec<Open>,
+    boundaries: Vec<Boundary>,
+    here: Position,
+    /// Before the line break that ended the last line.
+    before_break: Position,
+    /// The header of the innermost part, while in it.
+    header: Vec<u8>,
+    /// The line under way, as far as it is looked at, and how long it is so far.
+    line: Vec<u8>,
+    length: usize,
+    last: u8,
+    headers: Vec<(usize, Vec<u8>)>,
+    kept: usize,
 }
+
+/// A whole line.
+struct Line<'a> {
+    /// Its beginning: long enough for every boundary, or all of it.
+    text: &'a [u8],
+    length: usize,
+    end: End,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    None,
+    Lf,
+    CrLf,
+}
+
+/// What is read of one header; the rest of a longer one counts but is not looked into.
+const MAX_HEADER: usize = 1024 * 1024;
+/// Octets of headers kept for [`Scanned::headers`].
+const MAX_HEADERS: usize = 4 * 1024 * 1024;
+/// More of a line is not compared with boundaries.
+const MAX_LINE: usize = 64 * 1024;
 
 /// An octet of the message, and what was counted up to it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,6 +64,8 @@ struct Open {
     part: usize,
     start: Position,
     default: DefaultType,
+    /// The message itself, or one inside.
+    is_message: bool,
     /// Where its body began; `None` while in the header.
     body: Option<Position>,
 }
@@ -55,20 +77,79 @@ struct Boundary {
     child_default: DefaultType,
 }
 
-struct Scan<'a> {
-    message: &'a [u8],
-    parts: Vec<Part>,
-    stack: Vec<Open>,
-    boundaries: Vec<Boundary>,
-    here: Position,
-    /// Before the line break that ended the last line.
-    before_break: Position,
+impl Default for Scanner {
+    fn default() -> Self {
+        let mut scanner = Self {
+            parts: Vec::new(),
+            stack: Vec::new(),
+            boundaries: Vec::new(),
+            here: Position::default(),
+            before_break: Position::default(),
+            header: Vec::new(),
+            line: Vec::new(),
+            length: 0,
+            last: 0,
+            headers: Vec::new(),
+            kept: 0,
+        };
+        scanner.begin_part(DefaultType::Text);
+        scanner
+    }
 }
 
-impl Scan<'_> {
-    fn line(&mut self, range: Range<usize>) {
-        let line = &self.message[range];
-        let found = if line.starts_with(b"--") { self.boundary(line) } else { None };
+impl Scanner {
+    /// The next octets.
+    pub fn feed(&mut self, mut octets: &[u8]) {
+        while let Some(at) = memchr::memchr(b'\n', octets) {
+            let (piece, rest) = octets.split_at(at + 1);
+            octets = rest;
+            self.keep_header(piece);
+            let before = at.checked_sub(1).map_or(self.last, |before| piece[before]);
+            let end = if before == b'\r' { End::CrLf } else { End::Lf };
+            self.last = 0;
+            if self.length == 0 {
+                self.take(&Line { text: piece, length: piece.len(), end });
+                continue;
+            }
+            self.hold(piece);
+            let text = core::mem::take(&mut self.line);
+            let length = core::mem::take(&mut self.length);
+            self.take(&Line { text: &text, length, end });
+        }
+        if let Some(last) = octets.last() {
+            self.keep_header(octets);
+            self.last = *last;
+            self.hold(octets);
+        }
+    }
+
+    /// The message is over.
+    #[must_use]
+    pub fn finish(mut self) -> Scanned {
+        if self.length > 0 {
+            let (text, length) = (core::mem::take(&mut self.line), self.length);
+            self.take(&Line { text: &text, length, end: End::None });
+        }
+        let end = self.here;
+        self.end_parts(0, end);
+        Scanned { structure: Structure { parts: self.parts }, headers: self.headers }
+    }
+
+    fn hold(&mut self, piece: &[u8]) {
+        let room = MAX_LINE.saturating_sub(self.line.len());
+        self.line.extend_from_slice(&piece[..piece.len().min(room)]);
+        self.length += piece.len();
+    }
+
+    fn keep_header(&mut self, piece: &[u8]) {
+        if self.stack.last().is_some_and(|open| open.body.is_none()) {
+            let room = MAX_HEADER.saturating_sub(self.header.len());
+            self.header.extend_from_slice(&piece[..piece.len().min(room)]);
+        }
+    }
+
+    fn take(&mut self, line: &Line<'_>) {
+        let found = if line.text.starts_with(b"--") { self.boundary(line.text) } else { None };
         let (before, start) = (self.before_break, self.here);
         self.pass(line);
         if let Some((which, closing)) = found {
@@ -81,21 +162,19 @@ impl Scan<'_> {
                 self.end_parts(height + 1, if start.at == 0 { start } else { before });
                 self.begin_part(default);
             }
-        } else if line == b"\n" || line == b"\r\n" {
+        } else if line.length == line.end.length() && line.end != End::None {
             self.end_header();
         }
     }
 
     /// Moves past a line.
-    fn pass(&mut self, line: &[u8]) {
+    const fn pass(&mut self, line: &Line<'_>) {
         let start = self.here;
-        let text = line.strip_suffix(b"\n").map(|text| text.strip_suffix(b"\r").unwrap_or(text));
-        self.before_break = Position { at: start.at + text.map_or(line.len(), <[u8]>::len), ..start };
-        let bare = text.is_some_and(|text| text.len() + 1 == line.len());
+        self.before_break = Position { at: start.at + line.length - line.end.length(), ..start };
         self.here = Position {
-            at: start.at + line.len(),
-            lines: start.lines + usize::from(text.is_some()),
-            bare: start.bare + usize::from(bare),
+            at: start.at + line.length,
+            lines: start.lines + (line.end.length() > 0) as usize,
+            bare: start.bare + matches!(line.end, End::Lf) as usize,
         };
     }
 
@@ -115,10 +194,13 @@ impl Scan<'_> {
 
     fn begin_part(&mut self, default: DefaultType) {
         let part = self.parts.len();
+        let mut is_message = true;
         if let Some(parent) = self.stack.last() {
             self.parts[parent.part].children.push(part);
+            is_message = self.parts[parent.part].kind == Kind::Message;
         }
         let at = self.here.at;
+        self.header.clear();
         self.parts.push(Part {
             header: at..at,
             body: at..at,
@@ -129,7 +211,7 @@ impl Scan<'_> {
             header_bare: 0,
             body_bare: 0,
         });
-        self.stack.push(Open { part, start: self.here, default, body: None });
+        self.stack.push(Open { part, start: self.here, default, is_message, body: None });
     }
 
     /// After an empty line: the innermost part's header is complete, if it was still in it.
@@ -142,7 +224,10 @@ impl Scan<'_> {
         let part = &mut self.parts[open.part];
         part.header = open.start.at..here.at;
         part.header_bare = here.bare - open.start.bare;
-        part.content = ContentFields::of(&self.message[part.header.clone()], open.default);
+        part.content = ContentFields::of(&self.header, open.default);
+        let (open, kept) = ((open.part, open.is_message), core::mem::take(&mut self.header));
+        self.note_header(open, kept);
+        let part = &mut self.parts[open.0];
         let deep = height >= MAX_DEPTH;
         if part.content.is("multipart", "*") {
             let boundary = part.content.parameter("boundary").map(<[u8]>::trim_ascii_end).unwrap_or_default().to_vec();
@@ -166,6 +251,15 @@ impl Scan<'_> {
         }
     }
 
+    /// Keeps the header of a message, within the budget.
+    fn note_header(&mut self, open: (usize, bool), header: Vec<u8>) {
+        let (part, is_message) = open;
+        if is_message && self.kept + header.len() <= MAX_HEADERS {
+            self.kept += header.len();
+            self.headers.push((self.parts[part].header.start, header));
+        }
+    }
+
     /// Ends all parts from this height in the stack upwards, at `end` or where their body begins, if that is later.
     fn end_parts(&mut self, height: usize, mut end: Position) {
         while self.stack.len() > height {
@@ -178,7 +272,11 @@ impl Scan<'_> {
                     let body = later(open.start, end);
                     part.header = open.start.at..body.at;
                     part.header_bare = body.bare - open.start.bare;
-                    part.content = ContentFields::of(&self.message[part.header.clone()], open.default);
+                    self.header.truncate(part.header.len());
+                    part.content = ContentFields::of(&self.header, open.default);
+                    let kept = core::mem::take(&mut self.header);
+                    self.note_header((open.part, open.is_message), kept);
+                    let part = &mut self.parts[open.part];
                     if part.content.is("multipart", "*") || is_message(&part.content) {
                         part.content.make_opaque();
                     }
@@ -186,11 +284,22 @@ impl Scan<'_> {
                 }
             };
             end = later(body, end);
+            let part = &mut self.parts[open.part];
             part.body = body.at..end.at;
             part.lines = end.lines - body.lines;
             part.body_bare = end.bare - body.bare;
         }
         self.boundaries.retain(|boundary| boundary.height < height);
+    }
+}
+
+impl End {
+    const fn length(self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Lf => 1,
+            Self::CrLf => 2,
+        }
     }
 }
 

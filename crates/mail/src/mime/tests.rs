@@ -148,6 +148,25 @@ proptest! {
     }
 
     #[test]
+    fn any_cut_gives_the_same(pieces in proptest::collection::vec(piece(), 0..40), cuts in proptest::collection::vec(any::<usize>(), 0..8)) {
+        let message = pieces.concat().into_bytes();
+        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut % (message.len() + 1)).collect();
+        cuts.extend([0, message.len()]);
+        cuts.sort_unstable();
+        let mut scanner = Scanner::default();
+        cuts.windows(2).for_each(|pair| scanner.feed(&message[pair[0]..pair[1]]));
+        let found = scanner.finish();
+        prop_assert_eq!(&found.structure, &Structure::of(&message));
+        let inner = found.structure.parts().iter().filter_map(|part| found.structure.inner(part));
+        let messages: Vec<&Part> = core::iter::once(found.structure.root()).chain(inner).collect();
+        prop_assert_eq!(found.headers.len(), messages.len());
+        for part in messages {
+            let kept = found.headers.iter().find(|(start, _)| *start == part.header.start).map(|(_, header)| &header[..]);
+            prop_assert_eq!(kept, Some(&message[part.header.clone()]));
+        }
+    }
+
+    #[test]
     fn any_octets(octets in proptest::collection::vec(any::<u8>(), 0..300)) {
         check(&octets)?;
     }
