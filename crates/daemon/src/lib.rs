@@ -3,6 +3,7 @@
 
 pub mod arguments;
 pub mod channel;
+pub mod connect;
 pub mod limits;
 pub mod listen;
 pub mod log;
@@ -15,5 +16,5 @@ pub mod tls;
 pub mod version;
 
 pub use channel::Channel;
-pub use pump::{Ended, Options, Why, World, serve};
+pub use pump::{Ended, Handshake, Options, Why, World, serve};
 pub use stream::Stream;

@@ -20,6 +20,7 @@ use wire::{Effect, Framing, Input, Machine, Piece, Reader, Security};
 use crate::limits::Pass;
 use crate::stream::Stream;
 use crate::tls::Tls;
+use crate::tls::client::{Trust, Wanted};
 
 /// Answers a machine's questions. `async` ends here: disk work goes to the blocking pool.
 pub trait World: Send {
@@ -38,6 +39,21 @@ pub trait World: Send {
 
     /// TLS has begun after [`Effect::StartTls`]: `TLSv1.3 with cipher …`, for the log.
     fn secured(&mut self, _details: &str) {}
+
+    /// What the certificate of the server we speak to is worth; told just before [`World::secured`].
+    fn trusts(&mut self, _trust: Trust) {}
+
+    /// No TLS began after [`Effect::StartTls`], and why.
+    fn not_secured(&mut self, _why: &io::Error) {}
+}
+
+/// Our part in a TLS handshake.
+#[derive(Clone, Copy, Debug)]
+pub enum Handshake<'a> {
+    /// We are the server.
+    Accept(&'a Tls),
+    /// We are the client.
+    Connect(&'a Wanted),
 }
 
 /// How a session is run.
@@ -47,12 +63,13 @@ pub struct Options<'a> {
     pub security: Option<Security>,
     /// The longest line before the machine sets a framing.
     pub line_limit: usize,
-    /// How long to wait for the next whole line or some octets of a body, and for the peer to take what we send.
+    /// How long to wait for the next whole line or some octets of a body, and for the peer to take what we send; unless the
+    /// machine says ([`Machine::patience`]).
     pub read_timeout: Duration,
     /// How long the session may take in all.
     pub deadline: Option<Duration>,
     /// For [`Effect::StartTls`].
-    pub tls: Option<&'a Tls>,
+    pub tls: Option<Handshake<'a>>,
     /// Cancelled when the server stops.
     pub stop: CancellationToken,
     /// The session's place among the others.
@@ -227,6 +244,7 @@ where
 
     /// Flushes, then waits for octets or anything else that may happen.
     async fn wait(&mut self) -> Result<(), Why> {
+        self.line.limit = self.patience();
         self.line.flush().await?;
         if std::mem::take(&mut self.fed) {
             self.since = Instant::now();
@@ -252,12 +270,16 @@ where
         }
     }
 
+    fn patience(&self) -> Duration {
+        self.machine.patience().unwrap_or(self.options.read_timeout)
+    }
+
     async fn next(&mut self) -> Woken {
         let Some(stream) = self.line.stream.as_mut() else { return Woken::Gone };
         let may_notice = !self.in_body && self.line.reader.buffered().is_empty();
         let may_stop = !self.stopped;
         let reader = &mut self.line.reader;
-        let patience = self.since + self.options.read_timeout;
+        let patience = self.since + self.line.limit;
         let (until, late) = match self.deadline {
             Some(deadline) if deadline < patience => (deadline, Woken::Deadline),
             _ => (patience, Woken::TimedOut),
@@ -284,6 +306,7 @@ where
 
     /// Carries out the effects, and those of the answers they ask for.
     async fn carry_out(&mut self) -> Result<(), Why> {
+        self.line.limit = self.patience();
         let mut effects = std::mem::take(&mut self.effects);
         let mut result = Ok(());
         while !effects.is_empty() && result.is_ok() {
@@ -313,6 +336,7 @@ where
             Effect::Ask(question) => {
                 let answer = self.ask(question).await?;
                 self.machine.handle(Input::Answer(answer), next);
+                self.line.limit = self.patience();
             }
             Effect::Pause(time) => self.pause(time).await?,
             Effect::Frame(framing) => {
@@ -361,19 +385,27 @@ where
     }
 
     async fn start_tls(&mut self) -> Result<(), Why> {
-        let limit = self.options.read_timeout;
         self.line.flush().await?;
         if !self.line.reader.buffered().is_empty() {
             return Err(Why::PlaintextBeforeTls);
         }
-        let failed = |text: &'static str| Why::TlsFailed(io::Error::other(text));
-        let tls = self.options.tls.ok_or_else(|| failed("no TLS is set up"))?;
         let stream = self.line.stream.take().ok_or(Why::PeerGone)?;
+        let handshake = async {
+            match self.options.tls {
+                Some(Handshake::Accept(tls)) => stream.secure(tls).await,
+                Some(Handshake::Connect(wanted)) => stream.secure_as_client(wanted).await,
+                None => Err(io::Error::other("no TLS is set up")),
+            }
+        };
         let secured = tokio::select! {
-            secured = timeout(limit.min(HANDSHAKE), stream.secure(tls)) => secured,
+            secured = timeout(self.line.limit.min(HANDSHAKE), handshake) => secured,
             () = left(self.line.leave.as_ref(), Duration::ZERO) => return Err(Why::PeerGone),
         };
-        let stream = secured.map_err(|_| failed("the handshake timed out"))?.map_err(Why::TlsFailed)?;
+        let secured = secured.unwrap_or_else(|_| Err(io::Error::other("the handshake timed out")));
+        let stream = secured.inspect_err(|why| self.world.not_secured(why)).map_err(Why::TlsFailed)?;
+        if let Some(Handshake::Connect(wanted)) = self.options.tls {
+            self.world.trusts(stream.trust(wanted));
+        }
         self.world.secured(&stream.tls_details().unwrap_or_default());
         self.line.stream = Some(stream);
         Ok(())
@@ -384,6 +416,10 @@ where
         if !matches!(why, Why::Closed | Why::Detached) {
             self.line.gone = true;
             self.effects.clear();
+            // A machine that counts the time itself is to know that it was up.
+            if matches!(why, Why::SendTimedOut) && self.machine.patience().is_some() {
+                let _ = self.give(Input::TimedOut).await;
+            }
             let _ = self.give(Input::End).await;
         }
         why

@@ -5,17 +5,18 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::TlsStream;
 use wire::Security;
 
 use crate::tls::Tls;
+use crate::tls::client::{Trust, Wanted};
 
 /// A connection.
 #[derive(Debug)]
 pub enum Stream<S> {
     /// In clear.
     Clear(S),
-    /// Under TLS, we being the server.
+    /// Under TLS.
     Tls(Box<TlsStream<S>>),
 }
 
@@ -26,8 +27,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
     /// When the handshake fails; the connection is gone then. Starting TLS within TLS is refused.
     pub async fn secure(self, tls: &Tls) -> io::Result<Self> {
         match self {
-            Self::Clear(stream) => Ok(Self::Tls(Box::new(tls.acceptor().accept(stream).await?))),
+            Self::Clear(stream) => Ok(Self::Tls(Box::new(tls.acceptor().accept(stream).await?.into()))),
             Self::Tls(_) => Err(io::Error::other("TLS is on already")),
+        }
+    }
+
+    /// Does the TLS handshake as client. The caller sets the time limit; who the peer is, [`Stream::trust`] tells.
+    ///
+    /// # Errors
+    /// As for [`Stream::secure`].
+    pub async fn secure_as_client(self, wanted: &Wanted) -> io::Result<Self> {
+        match self {
+            Self::Clear(stream) => {
+                let name = wanted.server_name()?;
+                Ok(Self::Tls(Box::new(wanted.client.connector().connect(name, stream).await?.into())))
+            }
+            Self::Tls(_) => Err(io::Error::other("TLS is on already")),
+        }
+    }
+
+    /// What the certificate of a server is worth.
+    #[must_use]
+    pub fn trust(&self, wanted: &Wanted) -> Trust {
+        match self {
+            Self::Clear(_) => wanted.judge(None),
+            Self::Tls(stream) => wanted.judge(stream.get_ref().1.peer_certificates()),
         }
     }
 

@@ -1,4 +1,4 @@
-//! TLS for servers: the certificate, its renewal without a restart, and a self-signed one where none is configured.
+//! TLS, for servers here and for clients in [`client`]: the certificate, its renewal without a restart, and a self-signed one where none is configured.
 //!
 //! The key is read while the program may still read it. A program that has given that right up gets a renewed pair
 //! from its parent ([`Tls::replace`]); one that still can looks itself ([`Tls::refresh`]). Whatever server name a client
@@ -19,6 +19,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
+
+pub mod client;
 
 /// Why a certificate cannot be used. The fault is the set-up's.
 #[derive(Debug)]

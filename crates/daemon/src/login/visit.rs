@@ -16,7 +16,7 @@ use super::front::{Admission, DEADLINE, Front, MOST_OCTETS, Protocol, SILENCE};
 use super::message::{Outcome, Session, ToKeeper};
 use super::proxy;
 use crate::limits::Pass;
-use crate::pump::{self, Ended, Options, Why, World};
+use crate::pump::{self, Ended, Handshake, Options, Why, World};
 use crate::stream::Stream;
 
 pub(super) struct Visit<P> {
@@ -70,7 +70,7 @@ impl<P: Protocol> Visit<P> {
             line_limit: LINE_LIMIT,
             read_timeout: SILENCE,
             deadline: Some(DEADLINE),
-            tls: tls.as_ref(),
+            tls: tls.as_ref().map(Handshake::Accept),
             stop: self.front.stop.clone(),
             pass: Some(&self.pass),
             ..Options::default()

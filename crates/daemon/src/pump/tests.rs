@@ -111,7 +111,7 @@ async fn plaintext_after_starttls_ends_the_session() {
     let dir = tempfile::tempdir().expect("dir");
     let files = tls::ensure_certificate(dir.path(), &["vm".into()]).expect("certificate");
     let tls = Tls::load(&files).expect("load");
-    let options = Options { tls: Some(&tls), ..Options::default() };
+    let options = Options { tls: Some(Handshake::Accept(&tls)), ..Options::default() };
     let (output, ended, machine) = session(b"tls now\nsay forged\n", options).await;
     assert_eq!(output, "hello\ngo\n");
     assert!(matches!(ended.why, Why::PlaintextBeforeTls));

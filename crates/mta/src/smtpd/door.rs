@@ -8,7 +8,7 @@ use std::time::Duration;
 use daemon::Stream;
 use daemon::limits::{Full, Pass};
 use daemon::listen::{self, Accepted};
-use daemon::pump::{self, Options, Why};
+use daemon::pump::{self, Handshake, Options, Why};
 use smtp::server::{Client, Session};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -106,7 +106,7 @@ async fn serve(server: Arc<Server>, configured: Arc<Configured>, guest: Guest) {
         world::Session { server: server.clone(), configured: configured.clone(), client: client.clone(), entry: None };
     let options = Options {
         read_timeout: configured.rules.timeout,
-        tls: tls.as_ref(),
+        tls: tls.as_ref().map(Handshake::Accept),
         stop: server.signals.stop.clone(),
         pass: Some(&pass),
         ..Options::default()
