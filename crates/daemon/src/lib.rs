@@ -9,6 +9,7 @@ pub mod listen;
 pub mod log;
 pub mod login;
 pub mod pump;
+pub mod ready;
 pub mod shutdown;
 pub mod stream;
 pub mod supervise;

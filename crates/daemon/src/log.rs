@@ -1,4 +1,5 @@
-//! The log: one line per `tracing` event, to syslog (RFC 3164, facility mail) or to the file `maillog_file`.
+//! The log: one line per `tracing` event, to syslog (RFC 3164, facility mail) or to the file `maillog_file`. Where no
+//! syslog daemon writes `/var/log/mail.log`, root's programs write it besides.
 //!
 //! Promise: an event is exactly one line written by one system call, control characters escaped; the socket or file is
 //! opened by [`init`], so call it before privileges go and before a jail. A log that cannot be written never stops
@@ -19,6 +20,10 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
+mod unwritten;
+
+use unwritten::Unwritten;
+
 /// Where lines go.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -37,7 +42,11 @@ pub fn init(program: &str, settings: &Settings) -> io::Result<()> {
     let tag = format!("{}/{program}[{}]: ", settings.name, std::process::id());
     let sink = match &settings.file {
         Some(path) => Sink::file(path)?,
-        None => Sink::Syslog { path: DEV_LOG.into(), socket: Mutex::new(connect(Path::new(DEV_LOG)).ok()) },
+        None => Sink::Syslog {
+            path: DEV_LOG.into(),
+            socket: Mutex::new(connect(Path::new(DEV_LOG)).ok()),
+            unwritten: Unwritten::open(),
+        },
     };
     let layer = Lines { tag, sink, zone: TimeZone::system() };
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer)).map_err(io::Error::other)?;
@@ -62,15 +71,14 @@ struct Lines {
 }
 
 enum Sink {
-    Syslog { path: PathBuf, socket: Mutex<Option<UnixDatagram>> },
+    Syslog { path: PathBuf, socket: Mutex<Option<UnixDatagram>>, unwritten: Option<Unwritten> },
     File { file: File, host: String },
 }
 
 impl Sink {
     fn file(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().append(true).create(true).mode(0o640).open(path)?;
-        let host = nix::unistd::gethostname()?.to_string_lossy().into_owned();
-        Ok(Self::File { file, host: host.split('.').next().unwrap_or("localhost").into() })
+        Ok(Self::File { file, host: short_host()? })
     }
 }
 
@@ -85,6 +93,12 @@ impl<S: Subscriber> Layer<S> for Lines {
         event.record(&mut line);
         self.send(line.0);
     }
+}
+
+/// The machine's name as syslog daemons write it.
+fn short_host() -> io::Result<String> {
+    let host = nix::unistd::gethostname()?.to_string_lossy().into_owned();
+    Ok(host.split('.').next().unwrap_or("localhost").into())
 }
 
 impl Lines {
@@ -123,9 +137,22 @@ impl Lines {
                 let mut file = file;
                 let _ = file.write_all(line.as_bytes());
             }
-            Sink::Syslog { path, socket } => send(path, socket, line.as_bytes()),
+            Sink::Syslog { path, socket, unwritten } => {
+                send(path, socket, line.as_bytes());
+                if let Some((file, host)) = unwritten.as_ref().and_then(Unwritten::ours) {
+                    let mut file = file;
+                    let _ = file.write_all(as_in_file(&line, host).as_bytes());
+                }
+            }
         }
     }
+}
+
+/// A line for syslog as syslog daemons write it to a file: without the rank, the machine's name after the time.
+fn as_in_file(line: &str, host: &str) -> String {
+    let line = line.split_once('>').map_or(line, |(_, line)| line);
+    let (time, rest) = line.split_at_checked(TIME_LENGTH).unwrap_or(("", line));
+    format!("{time}{host} {rest}\n")
 }
 
 thread_local! {
@@ -194,6 +221,8 @@ impl fmt::Write for Escape<'_> {
 
 const DEV_LOG: &str = "/dev/log";
 const FACILITY_MAIL: u8 = 2;
+/// Of `Nov 20 16:11:07 `.
+const TIME_LENGTH: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -220,10 +249,16 @@ mod tests {
     }
 
     #[test]
+    fn a_line_for_syslog_becomes_one_of_a_file() {
+        let line = "<22>Nov 20 16:11:07 facteur/smtpd[533]: a > b";
+        assert_eq!(as_in_file(line, "vm"), "Nov 20 16:11:07 vm facteur/smtpd[533]: a > b\n");
+    }
+
+    #[test]
     fn syslog_may_come_late_and_come_back() {
         let dir = tempfile::tempdir().expect("dir");
         let path = dir.path().join("log");
-        let layer = lines(Sink::Syslog { path: path.clone(), socket: Mutex::new(None) });
+        let layer = lines(Sink::Syslog { path: path.clone(), socket: Mutex::new(None), unwritten: None });
         let write = |text: &str| layer.send(layer.begun(6, "") + text);
         write("lost");
         for text in ["first", "second"] {

@@ -17,7 +17,7 @@ use config::Config;
 use daemon::login::keeper::{Policy, Program, Settings};
 use daemon::shutdown::Signals;
 use daemon::tls::{self, Files};
-use daemon::{arguments, limits, listen, login, version};
+use daemon::{arguments, limits, listen, login, ready, version};
 use wire::Security;
 
 use crate::Service;
@@ -34,6 +34,7 @@ fn start(service: &Service, dir: &Path) -> Result<(), String> {
     let config = crate::prepare(service.keeper, dir)?;
     if !config.list("protocols").iter().any(|protocol| protocol == service.protocol) {
         tracing::info!("not started: protocols does not name {}", service.protocol);
+        ready::tell();
         return Ok(());
     }
     let _ = limits::raise_descriptors();
@@ -50,6 +51,7 @@ fn start(service: &Service, dir: &Path) -> Result<(), String> {
     config::mailbox::mismatch(&config).iter().for_each(|sentence| tracing::warn!("{sentence}"));
     runtime.block_on(async {
         let signals = Signals::listen().map_err(|e| e.to_string())?;
+        ready::tell();
         login::keeper::run(settings, policy(&config), &signals, || reload(dir)).await;
         tracing::info!("terminating on signal {}", signals.number());
         Ok(())

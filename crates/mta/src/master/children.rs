@@ -12,7 +12,7 @@ use std::time::Duration;
 use config::Config;
 use daemon::shutdown::Signals;
 use daemon::supervise::{self, Orders};
-use daemon::{Channel, tls, version};
+use daemon::{Channel, ready, tls, version};
 use privileges::descriptors;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
@@ -63,6 +63,7 @@ pub(super) async fn run(plan: Plan) -> Result<(), String> {
     let mut kept: Vec<Kept> = ["local", "qmgr", "pickup"].map(|name| keep_plain(&folder, name, &dir)).into();
     let program = folder.join("smtpd");
     kept.push(keep_smtpd(Smtpd { program, dir: dir.clone(), listeners: plan.listeners, shared: shared.clone() }));
+    ready::tell();
     serve(&signals, &dir, &kept, &shared).await;
     tracing::info!("terminating on signal {}", signals.number());
     while let Some(last) = kept.pop() {
