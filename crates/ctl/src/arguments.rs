@@ -23,15 +23,17 @@ pub(crate) enum Command {
     Check,
     /// What runs, on which ports, and what waits in the queue.
     Status,
-    /// Start the mail system (where systemd does not).
-    Start,
-    /// Stop the mail system.
-    Stop,
+    /// Start the mail system, or one of mta, popd, imapd.
+    Start(Services),
+    /// Stop the mail system, or one of mta, popd, imapd.
+    Stop(Services),
     /// Make the running mail system use the changed configuration; mistakes in it are shown and change nothing.
     Reload,
     /// Show or change settings.
     #[command(subcommand)]
     Config(ConfigAction),
+    /// What the configuration of Postfix and Dovecot means here, line by line; --write takes it over.
+    Import(ImportOptions),
     /// Look at the queue, or act on messages in it.
     #[command(subcommand)]
     Queue(QueueAction),
@@ -57,6 +59,26 @@ pub(crate) struct TryOptions {
     /// Added to each standard port: 2000 makes SMTP 2025, POP3 2110, IMAP 2143.
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u16).range(1000..=60000))]
     pub(crate) port_base: u16,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Services {
+    /// Only these: mta, popd, imapd.
+    #[arg(value_name = "SERVICE", value_parser = ["mta", "popd", "imapd"], hide_possible_values = true)]
+    pub(crate) services: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ImportOptions {
+    /// Postfix's configuration directory.
+    #[arg(default_value = "/etc/postfix")]
+    pub(crate) postfix: PathBuf,
+    /// Dovecot's configuration directory.
+    #[arg(default_value = "/etc/dovecot")]
+    pub(crate) dovecot: PathBuf,
+    /// Write what was understood to conf.d/import.yaml.
+    #[arg(short, long)]
+    pub(crate) write: bool,
 }
 
 #[derive(Debug, Subcommand)]

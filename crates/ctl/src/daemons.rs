@@ -25,14 +25,21 @@ pub(crate) struct Started {
     pub(crate) child: Child,
 }
 
-/// `facteur start`.
-pub(crate) fn start(config: &Config) -> Result<()> {
-    if let Some(process) = processes::running(config.dir()).first() {
+/// `facteur start`: the named services, or all that do not run yet.
+pub(crate) fn start(config: &Config, services: &[String]) -> Result<()> {
+    let chosen = chosen(config, services)?;
+    let running = processes::running(config.dir());
+    let (up, down): (Vec<&'static str>, Vec<&'static str>) =
+        chosen.into_iter().partition(|name| running.iter().any(|process| process.name == *name));
+    if let (Some(process), true) = (running.iter().find(|process| up.contains(&process.name)), down.is_empty()) {
         bail!("already running: {} is process {}", process.name, process.pid);
     }
-    refuse_taken_ports(config)?;
+    if let Some(units) = units(config, &down) {
+        return systemctl("start", &units);
+    }
+    refuse_taken_ports(config, &down)?;
     let null = || File::options().read(true).write(true).open("/dev/null");
-    let mut started = launch(config, |command| {
+    let mut started = launch(config, &down, |command| {
         // What a daemon has to say is in the log; a pipe of ours that it kept would never end.
         command.stdin(null()?).stdout(null()?).stderr(null()?);
         Ok(())
@@ -42,10 +49,16 @@ pub(crate) fn start(config: &Config) -> Result<()> {
 }
 
 /// `facteur stop`: asks, waits, and in the end insists.
-pub(crate) fn stop(config: &Config) -> Result<()> {
-    let running = processes::running(config.dir());
+pub(crate) fn stop(config: &Config, services: &[String]) -> Result<()> {
+    let chosen = chosen(config, services)?;
+    let mut running = processes::running(config.dir());
+    running.retain(|process| services.is_empty() || chosen.contains(&process.name));
     if running.is_empty() {
         bail!("nothing runs with the configuration in {}", config.dir().display());
+    }
+    let names: Vec<&str> = running.iter().map(|process| process.name).collect();
+    if let Some(units) = units(config, &names) {
+        return systemctl("stop", &units);
     }
     for process in &running {
         process.signal(Signal::SIGTERM)?;
@@ -56,6 +69,39 @@ pub(crate) fn stop(config: &Config) -> Result<()> {
         process.signal(Signal::SIGKILL)?;
     }
     Ok(())
+}
+
+/// The daemons of the named services; all that the configuration asks for, if none is named.
+fn chosen(config: &Config, services: &[String]) -> Result<Vec<&'static str>> {
+    let wanted = processes::wanted(config);
+    if services.is_empty() {
+        return Ok(wanted);
+    }
+    let daemon = |service: &String| {
+        let name = if service == "mta" { "master" } else { service };
+        let found = wanted.iter().find(|wanted| **wanted == name).copied();
+        found.ok_or_else(|| anyhow!("{service} is not installed, or not in the parameter protocols"))
+    };
+    services.iter().map(daemon).collect()
+}
+
+/// The systemd units of these daemons, where systemd runs and has them: what it starts, it must also stop.
+fn units(config: &Config, daemons: &[&str]) -> Option<Vec<String>> {
+    let exists = |path: String| Path::new(&path).exists();
+    let unit = |name: &&str| format!("facteur-{}.service", if *name == "master" { "mta" } else { name });
+    let units: Vec<String> = daemons.iter().map(unit).collect();
+    let places = ["/etc/systemd/system", "/lib/systemd/system", "/usr/lib/systemd/system"];
+    let known = |unit: &String| places.iter().any(|place| exists(format!("{place}/{unit}")));
+    let ours = config.dir() == Path::new("/etc/facteur") && exists("/run/systemd/system".to_owned());
+    (ours && !units.is_empty() && units.iter().all(known)).then_some(units)
+}
+
+fn systemctl(deed: &str, units: &[String]) -> Result<()> {
+    let status = Command::new("systemctl").arg(deed).args(units).status().context("systemctl cannot be started")?;
+    match status.success() {
+        true => Ok(()),
+        false => bail!("systemctl {deed} {} failed; facteur doctor says why", units.join(" ")),
+    }
 }
 
 /// `facteur reload`. The configuration was read without a mistake before this is called.
@@ -71,10 +117,14 @@ pub(crate) fn reload(config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// Starts each wanted daemon, in a process group of its own so that Ctrl-C reaches only us.
-pub(crate) fn launch(config: &Config, prepare: impl Fn(&mut Command) -> Result<()>) -> Result<Vec<Started>> {
+/// Starts daemons, each in a process group of its own so that Ctrl-C reaches only us.
+pub(crate) fn launch(
+    config: &Config,
+    daemons: &[&'static str],
+    prepare: impl Fn(&mut Command) -> Result<()>,
+) -> Result<Vec<Started>> {
     let mut started = Vec::new();
-    for name in processes::wanted(config) {
+    for name in daemons {
         let program = Path::new(config.text("daemon_directory")).join(name);
         let mut command = Command::new(&program);
         command.arg("-c").arg(config.dir()).stdin(Stdio::null()).process_group(0);
@@ -93,7 +143,8 @@ pub(crate) fn launch(config: &Config, prepare: impl Fn(&mut Command) -> Result<(
 /// Waits until every port is open; if a daemon ends before, the others are ended too.
 pub(crate) fn wait_for_ports(config: &Config, started: &mut [Started]) -> Result<()> {
     let until = Instant::now() + PATIENCE;
-    let ports = ports::wanted(config);
+    let mut ports = ports::wanted(config);
+    ports.retain(|port| started.iter().any(|one| one.name == port.program));
     while let Some(closed) = ports.iter().find(|port| !ports::is_open(port.number)) {
         if let Some(ended) = ended(started)? {
             end(started);
@@ -135,8 +186,8 @@ pub(crate) fn end(started: &mut [Started]) {
     }
 }
 
-pub(crate) fn refuse_taken_ports(config: &Config) -> Result<()> {
-    for port in ports::wanted(config) {
+pub(crate) fn refuse_taken_ports(config: &Config, daemons: &[&str]) -> Result<()> {
+    for port in ports::wanted(config).into_iter().filter(|port| daemons.contains(&port.program)) {
         if let Some(why) = ports::obstacle(port.number) {
             bail!("port {} ({}) {why}", port.number, port.service);
         }

@@ -9,6 +9,7 @@ mod arguments;
 mod check;
 mod complete;
 mod daemons;
+mod import;
 mod ports;
 mod processes;
 mod queue;
@@ -64,8 +65,9 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Try(options) => trial::run(options)?,
         Command::Check => return check::run(dir),
         Command::Status => return status::run(&load(dir)?),
-        Command::Start => daemons::start(&load(dir)?)?,
-        Command::Stop => daemons::stop(&load(dir)?)?,
+        Command::Start(services) => daemons::start(&load(dir)?, &services.services)?,
+        Command::Stop(services) => daemons::stop(&load(dir)?, &services.services)?,
+        Command::Import(options) => import::run(options, dir)?,
         Command::Reload => daemons::reload(&load(dir)?)?,
         Command::Config(action) => settings::run(action, dir)?,
         Command::Queue(action) => return queue::run(&load(dir)?, action),

@@ -6,6 +6,8 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use config::Config;
 
+use crate::processes;
+
 /// A port of ours.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Port {
@@ -26,13 +28,14 @@ const SERVICES: [(&str, &str, &str, &str, u16); 7] = [
     ("protocols", "imap", "imaps", "imapd", 993),
 ];
 
-/// The ports a configuration asks for.
+/// The ports a configuration asks for, of the daemons that are installed.
 pub(crate) fn wanted(config: &Config) -> Vec<Port> {
     let offset = u16::try_from(config.number("port_offset")).unwrap_or(0);
     let on = |setting: &str, item: &str| config.list(setting).iter().any(|word| word == item);
     let tls = config.text("ssl") != "no";
     let rows = SERVICES.into_iter().filter(|(setting, item, ..)| on(setting, item));
-    let rows = rows.filter(|(_, item, service, ..)| tls || item == service);
+    let daemons = processes::wanted(config);
+    let rows = rows.filter(|(_, item, service, program, _)| (tls || item == service) && daemons.contains(program));
     rows.map(|(_, _, service, program, port)| Port { service, program, number: port.saturating_add(offset) }).collect()
 }
 

@@ -27,12 +27,16 @@ impl Process {
     }
 }
 
-/// The daemons a configuration asks for.
+/// The daemons a configuration asks for, of those that are installed (each has a package of its own).
 pub(crate) fn wanted(config: &Config) -> Vec<&'static str> {
     let protocols = config.list("protocols");
     let has = |name: &str| protocols.iter().any(|protocol| protocol == name);
     let readers = [("pop3", "popd"), ("imap", "imapd")].into_iter().filter(|(protocol, _)| has(protocol));
-    std::iter::once("master").chain(readers.map(|(_, program)| program)).collect()
+    let asked: Vec<&str> = std::iter::once("master").chain(readers.map(|(_, program)| program)).collect();
+    let there = |name: &&&str| Path::new(config.text("daemon_directory")).join(name).exists();
+    let installed: Vec<&str> = asked.iter().filter(there).copied().collect();
+    // With none at all, each of them is missing.
+    if installed.is_empty() { asked } else { installed }
 }
 
 /// The daemons that run with the configuration in `dir`.

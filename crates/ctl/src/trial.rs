@@ -37,9 +37,10 @@ pub(crate) fn run(options: &TryOptions) -> Result<()> {
     setup::prepare(&dir, &programs, options.port_base)?;
     let config = load(&dir.join("etc"))?;
     refuse_second(&config)?;
-    daemons::refuse_taken_ports(&config)?;
+    let wanted = processes::wanted(&config);
+    daemons::refuse_taken_ports(&config, &wanted)?;
     let mut log = Follower::at_end(Path::new(config.text("maillog_file")));
-    let mut started = daemons::launch(&config, |_| Ok(()))?;
+    let mut started = daemons::launch(&config, &wanted, |_| Ok(()))?;
     let ready = signals().and_then(|signals| {
         daemons::wait_for_ports(&config, &mut started)?;
         Ok(signals)
