@@ -62,6 +62,8 @@ pub struct Source {
 #[derive(Clone, Debug)]
 pub(crate) struct Value {
     text: String,
+    /// As it stands in the file or in the table, if that is something else.
+    written: Option<String>,
     source: Option<Source>,
 }
 
@@ -106,6 +108,13 @@ impl Config {
     #[must_use]
     pub fn text(&self, name: &str) -> &str {
         &self.value(name).text
+    }
+
+    /// The value as it was written: `$name` is not replaced, a named file not read.
+    #[must_use]
+    pub fn written(&self, name: &str) -> &str {
+        let value = self.value(name);
+        value.written.as_deref().unwrap_or(&value.text)
     }
 
     /// The items of a list.

@@ -13,8 +13,14 @@ use crate::{Problem, Source, Value, machine, value};
 
 /// Final values of all parameters, from entries of all files in order (a later file overrides an earlier one).
 pub(crate) fn resolve(entries: Vec<Entry>, dir: &Path) -> Result<HashMap<&'static str, Value>, Vec<Problem>> {
-    let mut resolver =
-        Resolver { dir, set: HashMap::new(), done: HashMap::new(), stack: Vec::new(), problems: Vec::new() };
+    let mut resolver = Resolver {
+        dir,
+        set: HashMap::new(),
+        written: HashMap::new(),
+        done: HashMap::new(),
+        stack: Vec::new(),
+        problems: Vec::new(),
+    };
     for entry in entries {
         match param::find(&entry.name) {
             Some(row) => _ = resolver.set.insert(row.name, entry),
@@ -32,7 +38,12 @@ pub(crate) fn resolve(entries: Vec<Entry>, dir: &Path) -> Result<HashMap<&'stati
     Ok(resolver
         .done
         .iter()
-        .filter_map(|(name, text)| Some((*name, Value { text: text.clone()?, source: source(name) })))
+        .filter_map(|(name, text)| {
+            Some((
+                *name,
+                Value { text: text.clone()?, written: resolver.written.get(name).cloned(), source: source(name) },
+            ))
+        })
         .collect())
 }
 
@@ -47,6 +58,8 @@ type Stop = Option<String>;
 struct Resolver<'a> {
     dir: &'a Path,
     set: HashMap<&'static str, Entry>,
+    /// Values as they are written, where that is something else.
+    written: HashMap<&'static str, String>,
     /// Values found so far; `None` for one that was wrong, and reported.
     done: HashMap<&'static str, Option<String>>,
     /// The names being expanded, outermost first: a name that comes again is a cycle.
@@ -93,10 +106,13 @@ impl Resolver<'_> {
                 None => self.named("myhostname")?,
             },
         };
-        let text = if row.kind == Kind::Raw { raw } else { self.expand(&raw)? };
+        let text = if row.kind == Kind::Raw { raw.clone() } else { self.expand(&raw)? };
         let explicit = self.set.contains_key(row.name);
         let text = finish(row.kind, &text, explicit)?;
         value::check(row.kind, &text)?;
+        if raw != text {
+            self.written.insert(row.name, raw);
+        }
         Ok(text)
     }
 

@@ -111,3 +111,11 @@ fn files_are_read_in_order() {
     let gone = Config::load(&PathBuf::from("/no/such/dir")).unwrap_err();
     assert_eq!(gone[0].to_string(), "/no/such/dir: cannot be read: No such file or directory");
 }
+
+#[test]
+fn a_value_as_it_was_written() {
+    let config = Config::parse(Path::new("/"), "mydomain: a.fr\nmyhostname: vm.$mydomain\nrelayhost:\n").unwrap();
+    assert_eq!((config.text("myhostname"), config.written("myhostname")), ("vm.a.fr", "vm.$mydomain"));
+    assert_eq!((config.written("relayhost"), config.written("smtpd_timeout")), ("", "300s"));
+    assert!(config.written("mydestination").starts_with("$myhostname"));
+}
