@@ -3,11 +3,13 @@
 
 use bytes::Bytes;
 use fuzz::{Chance, drive};
-use imap::question::{Changes, Counts, Data, Folder, FolderKind, Known, Opened, Trouble};
+use imap::question::{Changes, Counts, Data, Folder, FolderKind, Known, Large, Opened, Trouble};
 use imap::session::Settings;
 use imap::{Answer, Question, Session};
 use libfuzzer_sys::fuzz_target;
 use mail::date::Moment;
+use mail::header;
+use mail::mime::Scanner;
 use mail::{Flags, Uid, UidValidity};
 
 fuzz_target!(|data: &[u8]| {
@@ -44,6 +46,10 @@ fn world(question: Question, chance: &mut Chance) -> Answer {
         Question::Sync(_) => Answer::Changes(changes(chance)),
         Question::Read(uids, _) => {
             Answer::Messages(uids.iter().map(|_| (chance.below(5) != 1).then(|| message(chance))).collect())
+        }
+        Question::Octets(_, range) => {
+            let length = usize::try_from(range.end - range.start).expect("small").min(1 + chance.below(40) as usize);
+            Answer::Octets(vec![b'x'; length].into())
         }
         Question::Store(uids, _, flags) => Answer::Stored(uids.into_iter().map(|uid| (uid, flags.clone())).collect()),
         Question::Expunge(uids) => Answer::Expunged(uids),
@@ -83,7 +89,13 @@ fn message(chance: &mut Chance) -> Data {
     ];
     let octets = Bytes::from_static(texts[chance.below(4) as usize]);
     let date = Moment::parse_imap(b"20-Nov-2026 16:11:50 +0000").expect("a date");
-    Data { date, size: octets.len() as u64, octets }
+    if chance.below(4) != 1 {
+        return Data { date, size: octets.len() as u64, octets, large: None };
+    }
+    let mut scanner = Scanner::default();
+    scanner.feed(&octets);
+    let large = Some(Box::new(Large { scanned: (chance.below(2) == 1).then(|| scanner.finish()) }));
+    Data { date, size: octets.len() as u64, octets: octets.slice(..header::length(&octets)), large }
 }
 
 fn known(number: u32) -> Known {

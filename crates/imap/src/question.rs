@@ -6,9 +6,11 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use bytes::Bytes;
 use mail::date::Moment;
+use mail::mime::Scanned;
 use mail::{Flags, Uid, UidValidity};
 use wire::Secret;
 
@@ -75,6 +77,8 @@ pub enum Question {
     Sync(Look),
     /// Data of these messages of the open mailbox.
     Read(Vec<Uid>, Need),
+    /// Octets of a [`Data::large`] message just read, from this place on; some of them, as many as come at once.
+    Octets(Uid, Range<u64>),
     /// Change flags of messages in the open mailbox.
     Store(Vec<Uid>, Change, Flags),
     /// Remove messages of the open mailbox.
@@ -124,6 +128,8 @@ pub enum Need {
     Header,
     /// Date, size and all octets.
     Whole,
+    /// The same, and its parts if it is large.
+    Parts,
 }
 
 /// What APPEND brings.
@@ -169,6 +175,8 @@ pub enum Answer {
     Changes(Changes),
     /// To [`Question::Read`], in the order asked; `None`: it is gone.
     Messages(Vec<Option<Data>>),
+    /// To [`Question::Octets`]: the first of them, at least one.
+    Octets(Bytes),
     /// To [`Question::Store`]: the flags that messages have now; those that are gone are left out.
     Stored(Vec<(Uid, Flags)>),
     /// To [`Question::Expunge`]: those that were there.
@@ -272,6 +280,16 @@ pub struct Data {
     pub size: u64,
     /// Header or whole message with CRLF line ends.
     pub octets: Bytes,
+    /// The whole was wanted and is too much to be handed over at once: `octets` is the header, the rest is had by
+    /// [`Question::Octets`].
+    pub large: Option<Box<Large>>,
+}
+
+/// What is known of a message that is not in memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Large {
+    /// Its parts, where [`Need::Parts`] was asked.
+    pub scanned: Option<Scanned>,
 }
 
 /// Why something was not done.

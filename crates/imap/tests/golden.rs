@@ -82,6 +82,7 @@ fn question(question: &Question) -> String {
         Question::Unsubscribe(name) => format!("unsubscribe {name}"),
         Question::Sync(look) => format!("sync {look:?}"),
         Question::Read(uids, need) => format!("read {} {need:?}", set(uids)),
+        Question::Octets(uid, range) => format!("octets {uid} {}..{}", range.start, range.end),
         Question::Store(uids, change, flags) => format!("store {} {change:?} {}", set(uids), words(flags)),
         Question::Expunge(uids) => format!("expunge {}", set(uids)),
         Question::Copy(uids, to) => format!("copy {} {to}", set(uids)),
@@ -108,6 +109,7 @@ fn shown(test: &Test) -> String {
     }
 }
 
+/// `octets TEXT`, and before a TEXT of `messages` `large SIZE ` if only its header is given;
 /// `done`, `no exists|name|cannot|mailbox|readonly|quota|internal|gone|inuse`, `opened VALIDITY NEXT MESSAGE…`,
 /// `opened-read-only …`, `changes [+MESSAGE|~MESSAGE|-UID|lost]…`, `messages TEXT|gone`, `stored MESSAGE…`, `expunged UID…`,
 /// `copied VALIDITY FROM>TO…`, `found UID…`, `appended VALIDITY UID`, `status MESSAGES RECENT UNSEEN NEXT VALIDITY`,
@@ -127,6 +129,7 @@ fn answer(text: &str) -> Answer {
         }),
         "changes" => Answer::Changes(changes(words)),
         "messages" => Answer::Messages(rest.split(" | ").map(data).collect()),
+        "octets" => Answer::Octets(Bytes::from(rest.replace("\\n", "\r\n"))),
         "stored" => Answer::Stored(words.map(known).map(|message| (message.uid, message.flags)).collect()),
         "expunged" => Answer::Expunged(words.map(uid).collect()),
         "copied" => {
@@ -207,9 +210,14 @@ fn folder(text: &str) -> Folder {
 
 /// 2026-11-20 16:11:11 +0000, like the recorded dialogues.
 fn data(text: &str) -> Option<Data> {
+    let (size, text) = text
+        .strip_prefix("large ")
+        .and_then(|rest| rest.split_once(' '))
+        .map_or((None, text), |(size, text)| (Some(size), text));
     let octets = text.replace("\\n", "\r\n");
-    let message =
-        || Data { date: Moment::utc(1_795_191_071), size: octets.len() as u64, octets: Bytes::from(octets.clone()) };
+    let large = size.map(|_| Box::default());
+    let size = size.map_or(octets.len() as u64, |size| size.parse().expect("a size"));
+    let message = || Data { date: Moment::utc(1_795_191_071), size, octets: Bytes::from(octets.clone()), large };
     (text != "gone").then(message)
 }
 

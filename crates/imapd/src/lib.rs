@@ -10,6 +10,7 @@ mod follower;
 mod login;
 mod lookup;
 mod mailboxes;
+mod reading;
 mod session;
 mod shared;
 mod trouble;

@@ -1,20 +1,21 @@
 //! Answers a session's questions from the store; disk work is done on the blocking pool.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use daemon::pump::World;
 use imap::command::Change;
-use imap::question::{Access, Changes, Data, Look, Need, NewMessage, Trouble};
+use imap::question::{Access, Changes, Look, Need, NewMessage, Trouble};
 use imap::{Answer, Question};
 use mail::date::Moment;
 use mail::{Flags, Uid};
-use mailstore::{Error, FlagChange, Mailbox};
+use mailstore::{Error, FlagChange, Reading};
 
 use crate::follower::Follower;
 use crate::lookup;
 use crate::mailboxes::{Mailboxes, special_use};
+use crate::reading;
 use crate::shared::Shared;
 use crate::trouble::trouble;
 
@@ -22,6 +23,8 @@ use crate::trouble::trouble;
 pub(crate) struct ImapWorld {
     mailboxes: Arc<Mailboxes>,
     open: Option<Open>,
+    /// The large message read last, ready to be gone on with.
+    reading: Option<(Uid, Reading)>,
     incoming: Option<Incoming>,
 }
 
@@ -40,7 +43,7 @@ struct Incoming {
 
 impl ImapWorld {
     pub(crate) const fn new(mailboxes: Arc<Mailboxes>) -> Self {
-        Self { mailboxes, open: None, incoming: None }
+        Self { mailboxes, open: None, reading: None, incoming: None }
     }
 
     async fn open(&mut self, name: String, access: Access) -> Answer {
@@ -101,7 +104,8 @@ impl ImapWorld {
 
     async fn message_question(&mut self, question: Question) -> Answer {
         match question {
-            Question::Read(uids, need) => self.with_open(move |shared| read(shared, &uids, need)).await,
+            Question::Read(uids, need) => self.read(uids, need).await,
+            Question::Octets(uid, range) => self.octets(uid, range).await,
             Question::Store(uids, change, flags) => {
                 self.with_open(move |shared| store(shared, &uids, &flag_change(change, flags))).await
             }
@@ -121,6 +125,33 @@ impl ImapWorld {
                 self.with_open(move |from| transfer(from, &all.get(&to)?, &uids, Transfer::Move)).await
             }
             other => self.append_question(other).await,
+        }
+    }
+
+    async fn read(&mut self, uids: Vec<Uid>, need: Need) -> Answer {
+        self.reading = None;
+        let Some(open) = &self.open else { return Answer::Refused(Trouble::Internal) };
+        let shared = open.shared.clone();
+        match blocking(move || reading::read(&shared, &uids, need)).await {
+            Ok((messages, reading)) => {
+                self.reading = reading;
+                Answer::Messages(messages)
+            }
+            Err(refused) => refused,
+        }
+    }
+
+    async fn octets(&mut self, uid: Uid, range: Range<u64>) -> Answer {
+        let (Some(open), reading) = (&self.open, self.reading.take()) else {
+            return Answer::Refused(Trouble::Internal);
+        };
+        let shared = open.shared.clone();
+        match blocking(move || reading::go_on(&shared, (uid, reading), range)).await {
+            Ok((reading, octets)) => {
+                self.reading = Some((uid, reading));
+                Answer::Octets(octets)
+            }
+            Err(refused) => refused,
         }
     }
 
@@ -196,37 +227,6 @@ async fn blocking<T: Send + 'static>(action: impl FnOnce() -> Result<T, Error> +
 
 const fn done((): ()) -> Answer {
     Answer::Done
-}
-
-fn read(shared: &Shared, uids: &[Uid], need: Need) -> Result<Answer, Error> {
-    let mut state = shared.lock();
-    let messages = uids.iter().map(|uid| match read_one(&mut state.mailbox, *uid, need) {
-        Ok(data) => Ok(Some(data)),
-        Err(Error::NoMessage) => Ok(None),
-        // One message that cannot be read must not cost the others.
-        Err(error @ (Error::Damaged(_) | Error::Disk(_) | Error::Unsafe(_))) => {
-            tracing::error!("message {uid} cannot be read: {error}");
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    });
-    messages.collect::<Result<_, _>>().map(Answer::Messages)
-}
-
-fn read_one(mailbox: &mut Mailbox, uid: Uid, need: Need) -> Result<Data, Error> {
-    let date = mailbox.date(uid)?;
-    let octets = match need {
-        Need::Date | Need::Size => Vec::new(),
-        Need::Header => mailbox.read_header(uid)?,
-        Need::Whole => mailbox.read(uid)?,
-    };
-    let size = match need {
-        Need::Date => 0,
-        Need::Size | Need::Header => mailbox.size(uid)?,
-        // What is sent is what counts, whatever the file's name says.
-        Need::Whole => octets.len() as u64,
-    };
-    Ok(Data { date, size, octets: Bytes::from(octets) })
 }
 
 fn store(shared: &Shared, uids: &[Uid], change: &FlagChange) -> Result<Answer, Error> {

@@ -1,13 +1,14 @@
 //! One FETCH reply: the items of one message in their written form.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use bytes::Bytes;
 use mail::Seq;
-use mail::mime::Structure;
+use mail::mime::{Part, Structure};
 
 use super::envelope::envelope;
-use super::section;
+use super::section::{self, Found, Message};
 use super::structure::{Form, body};
 use super::write;
 use crate::grammar::fetch::{Item, Label, Octets, SectionText, Seen};
@@ -39,6 +40,8 @@ pub enum Piece {
     Text(Vec<u8>),
     /// Octets of the message.
     Octets(Bytes),
+    /// Octets of the message that must be asked for.
+    Range(Range<u64>),
 }
 
 impl Wanted {
@@ -80,17 +83,20 @@ impl Wanted {
     /// `* seq FETCH (…)`
     #[must_use]
     pub fn reply(&self, (seq, message): (Seq, &Known), data: &Data, read: &mut Read) -> Vec<Piece> {
-        let structure = self.needs_structure().then(|| Structure::of(&data.octets));
+        let scanned = data.large.as_ref().and_then(|large| large.scanned.as_ref());
+        let own = (data.large.is_none() && self.needs_structure()).then(|| Structure::of(&data.octets));
+        let structure = own.as_ref().or(scanned.map(|scanned| &scanned.structure));
+        let headers = scanned.map(|scanned| scanned.headers.as_slice()).unwrap_or_default();
+        let size = if data.large.is_some() { data.size } else { data.octets.len() as u64 };
+        let source = Message { size, octets: &data.octets, large: data.large.is_some(), structure, headers };
         let mut reply = Reply { text: Vec::new(), pieces: Vec::new(), read };
         put!(reply.text, "* {seq} FETCH (");
         for (at, item) in self.items.iter().enumerate() {
             reply.text.extend_from_slice(if at > 0 { b" " } else { b"" });
             match item {
-                Item::Octets(asked) => {
-                    reply.octets(asked, section::octets(&data.octets, structure.as_ref(), &asked.section));
-                }
-                Item::Body => reply.structure(data, structure.as_ref(), Form::Plain),
-                Item::BodyStructure => reply.structure(data, structure.as_ref(), Form::Extended),
+                Item::Octets(asked) => reply.octets(asked, source.find(&asked.section)),
+                Item::Body => reply.structure(&source, Form::Plain),
+                Item::BodyStructure => reply.structure(&source, Form::Extended),
                 Item::Envelope => {
                     reply.text.extend_from_slice(b"ENVELOPE ");
                     envelope(&mut reply.text, &data.octets);
@@ -124,8 +130,9 @@ fn need(item: &Item) -> Option<Need> {
         Item::InternalDate => Some(Need::Date),
         Item::Size => Some(Need::Size),
         Item::Envelope => Some(Need::Header),
-        Item::Body | Item::BodyStructure => Some(Need::Whole),
+        Item::Body | Item::BodyStructure => Some(Need::Parts),
         Item::Octets(asked) if section::header_only(&asked.section) => Some(Need::Header),
+        Item::Octets(asked) if !asked.section.part.is_empty() => Some(Need::Parts),
         Item::Octets(_) => Some(Need::Whole),
     }
 }
@@ -138,50 +145,53 @@ struct Reply<'a> {
 }
 
 impl Reply<'_> {
-    fn structure(&mut self, data: &Data, structure: Option<&Structure>, form: Form) {
+    fn structure(&mut self, message: &Message<'_>, form: Form) {
         self.text.extend_from_slice(match form {
             Form::Plain => b"BODY ".as_slice(),
             Form::Extended => b"BODYSTRUCTURE ",
         });
-        match structure {
-            Some(structure) => body(&mut self.text, &data.octets, structure, form),
+        let header = |part: &Part| message.header(part.header.clone()).unwrap_or_default();
+        match message.structure {
+            Some(structure) => body(&mut self.text, &header, structure, form),
             None => self.text.extend_from_slice(b"NIL"),
         }
     }
 
     /// The item's name and its octets as a literal, or NIL when there is no such part.
-    fn octets(&mut self, asked: &Octets, octets: Option<Bytes>) {
+    fn octets(&mut self, asked: &Octets, found: Option<Found>) {
         match asked.label {
             Label::Body => section::name(&mut self.text, asked),
             Label::Rfc822 => self.text.extend_from_slice(b"RFC822"),
             Label::Rfc822Header => self.text.extend_from_slice(b"RFC822.HEADER"),
             Label::Rfc822Text => self.text.extend_from_slice(b"RFC822.TEXT"),
         }
-        let Some(octets) = octets else {
+        let Some(found) = found.map(|found| found.cut(asked.partial)) else {
             self.text.extend_from_slice(b" NIL");
             return;
         };
-        let octets = section::cut(&octets, asked.partial);
-        self.read.count(&asked.section.text, octets.len());
-        put!(self.text, " {{{}}}\r\n", octets.len());
+        self.read.count(&asked.section.text, found.size());
+        put!(self.text, " {{{}}}\r\n", found.size());
         self.pieces.push(Piece::Text(core::mem::take(&mut self.text)));
-        self.pieces.push(Piece::Octets(octets));
+        self.pieces.push(match found {
+            Found::Octets(octets) => Piece::Octets(octets),
+            Found::Range(range) => Piece::Range(range),
+        });
     }
 }
 
 impl Read {
-    const fn count(&mut self, what: &SectionText, octets: usize) {
+    const fn count(&mut self, what: &SectionText, octets: u64) {
         match what {
             SectionText::Header
             | SectionText::HeaderFields(_)
             | SectionText::HeaderFieldsNot(_)
             | SectionText::Mime => {
                 self.headers += 1;
-                self.header_octets += octets as u64;
+                self.header_octets += octets;
             }
             SectionText::All | SectionText::Text => {
                 self.bodies += 1;
-                self.body_octets += octets as u64;
+                self.body_octets += octets;
             }
         }
     }

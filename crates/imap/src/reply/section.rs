@@ -11,43 +11,103 @@ use mail::mime::{Kind, Part, Structure};
 use super::write::astring;
 use crate::grammar::fetch::{Octets, Partial, Section, SectionText};
 
-/// The octets of a section; `None` when the message has no such part.
-#[must_use]
-pub fn octets(message: &Bytes, structure: Option<&Structure>, section: &Section) -> Option<Bytes> {
-    let (head, body) = if section.part.is_empty() {
-        let length = header::length(message);
-        (0..length, length..message.len())
-    } else {
-        let path: Vec<u32> = section.part.iter().map(|number| number.get()).collect();
-        let structure = structure?;
-        let part = structure.find(&path)?;
-        match section.text {
-            SectionText::All => return slice(message, part.body.clone()),
-            SectionText::Mime => return slice(message, part.header.clone()),
-            SectionText::Header
-            | SectionText::HeaderFields(_)
-            | SectionText::HeaderFieldsNot(_)
-            | SectionText::Text => {
-                let inner = inner(structure, part)?;
-                (inner.header.clone(), inner.body.clone())
+/// A message as far as it is at hand.
+pub struct Message<'a> {
+    /// Octets of the whole.
+    pub size: u64,
+    /// All octets, or its header.
+    pub octets: &'a Bytes,
+    /// Whether that is all.
+    pub large: bool,
+    /// Its parts.
+    pub structure: Option<&'a Structure>,
+    /// The headers of messages inside, of a large one.
+    pub headers: &'a [(usize, Vec<u8>)],
+}
+
+/// Octets to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// These.
+    Octets(Bytes),
+    /// Those of the message that are there.
+    Range(Range<u64>),
+}
+
+impl Message<'_> {
+    /// The octets of a section; `None` when the message has no such part.
+    #[must_use]
+    pub fn find(&self, section: &Section) -> Option<Found> {
+        let (head, body) = if section.part.is_empty() {
+            let length = header::length(self.octets);
+            (0..length, length..usize::try_from(self.size).ok()?)
+        } else {
+            let path: Vec<u32> = section.part.iter().map(|number| number.get()).collect();
+            let structure = self.structure?;
+            let part = structure.find(&path)?;
+            match section.text {
+                SectionText::All => return self.slice(part.body.clone()),
+                SectionText::Mime => return self.slice(part.header.clone()),
+                SectionText::Header
+                | SectionText::HeaderFields(_)
+                | SectionText::HeaderFieldsNot(_)
+                | SectionText::Text => {
+                    let inner = inner(structure, part)?;
+                    (inner.header.clone(), inner.body.clone())
+                }
             }
+        };
+        let named = |names: &[Vec<u8>], wanted| Some(Found::Octets(fields(self.header(head.clone())?, names, wanted)));
+        match &section.text {
+            SectionText::All | SectionText::Mime => self.slice(0..usize::try_from(self.size).ok()?),
+            SectionText::Header => self.slice(head),
+            SectionText::Text => self.slice(body),
+            SectionText::HeaderFields(names) => named(names, Wanted::Named),
+            SectionText::HeaderFieldsNot(names) => named(names, Wanted::Others),
         }
-    };
-    match &section.text {
-        SectionText::All | SectionText::Mime => Some(message.clone()),
-        SectionText::Header => slice(message, head),
-        SectionText::Text => slice(message, body),
-        SectionText::HeaderFields(names) => message.get(head).map(|head| fields(head, names, Wanted::Named)),
-        SectionText::HeaderFieldsNot(names) => message.get(head).map(|head| fields(head, names, Wanted::Others)),
+    }
+
+    /// A header of the message or one inside.
+    #[must_use]
+    pub fn header(&self, range: Range<usize>) -> Option<&[u8]> {
+        if range.end <= self.octets.len() {
+            return self.octets.get(range);
+        }
+        self.headers.iter().find(|(start, _)| *start == range.start).map(|(_, header)| header.as_slice())
+    }
+
+    fn slice(&self, range: Range<usize>) -> Option<Found> {
+        if range.end <= self.octets.len() {
+            return (range.start <= range.end).then(|| Found::Octets(self.octets.slice(range)));
+        }
+        (self.large && range.start <= range.end).then_some(Found::Range(range.start as u64..range.end as u64))
     }
 }
 
-/// The part of `octets` that `<first.count>` names; nothing when it lies behind the end.
-#[must_use]
-pub fn cut(octets: &Bytes, partial: Option<Partial>) -> Bytes {
-    let Some(partial) = partial else { return octets.clone() };
-    let place = |number: u64| usize::try_from(number).unwrap_or(usize::MAX).min(octets.len());
-    octets.slice(place(partial.first)..place(partial.first.saturating_add(partial.count)))
+impl Found {
+    /// How many octets that are.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        match self {
+            Self::Octets(octets) => octets.len() as u64,
+            Self::Range(range) => range.end - range.start,
+        }
+    }
+
+    /// The part that `<first.count>` names; nothing when it lies behind the end.
+    #[must_use]
+    pub fn cut(self, partial: Option<Partial>) -> Self {
+        let Some(partial) = partial else { return self };
+        let size = self.size();
+        let (from, to) = (partial.first.min(size), partial.first.saturating_add(partial.count).min(size));
+        match self {
+            Self::Octets(octets) => {
+                let place = |number: u64| usize::try_from(number).unwrap_or(usize::MAX).min(octets.len());
+                Self::Octets(octets.slice(place(from)..place(to)))
+            }
+            Self::Range(range) => Self::Range(range.start + from..range.start + to),
+        }
+    }
 }
 
 /// Whether the header is enough to answer.
@@ -113,10 +173,6 @@ fn inner<'a>(structure: &'a Structure, part: &'a Part) -> Option<&'a Part> {
     }
 }
 
-fn slice(message: &Bytes, range: Range<usize>) -> Option<Bytes> {
-    (range.start <= range.end && range.end <= message.len()).then(|| message.slice(range))
-}
-
 /// The text of a section's name, for logs and tests.
 #[must_use]
 pub fn text(asked: &Octets) -> String {
@@ -137,9 +193,23 @@ mod tests {
         let items = fetch_items(&mut Cursor::new(item.as_bytes())).expect(item);
         let [Item::Octets(asked)] = items.as_slice() else { panic!("{item}") };
         let message = Bytes::from_static(MAIL.as_bytes());
-        let found = octets(&message, Some(&Structure::of(&message)), &asked.section)?;
-        let found = cut(&found, asked.partial);
-        Some((text(asked), String::from_utf8_lossy(&found).into_owned()))
+        let structure = Structure::of(&message);
+        let size = message.len() as u64;
+        let whole = Message { size, octets: &message, large: false, structure: Some(&structure), headers: &[] };
+        let found = whole.find(&asked.section)?.cut(asked.partial);
+        let Found::Octets(octets) = &found else { panic!("{item}") };
+        // One that is not in memory gives the same, by ranges.
+        let mut scanner = mail::mime::Scanner::default();
+        scanner.feed(&message);
+        let scanned = scanner.finish();
+        let header = message.slice(..header::length(&message));
+        let (structure, headers) = (Some(&scanned.structure), &scanned.headers[..]);
+        let large = Message { size, octets: &header, large: true, structure, headers };
+        match large.find(&asked.section)?.cut(asked.partial) {
+            Found::Octets(same) => assert_eq!(same, octets),
+            Found::Range(range) => assert_eq!(message.slice(range.start as usize..range.end as usize), octets),
+        }
+        Some((text(asked), String::from_utf8_lossy(octets).into_owned()))
     }
 
     #[test]

@@ -20,14 +20,14 @@ pub enum Form {
 
 /// What does not change while the parts of one message are written.
 struct Message<'a> {
-    octets: &'a [u8],
+    headers: &'a dyn Fn(&Part) -> &'a [u8],
     structure: &'a Structure,
     form: Form,
 }
 
-/// Writes the structure of a whole message.
-pub fn body(out: &mut Vec<u8>, octets: &[u8], structure: &Structure, form: Form) {
-    part(out, &Message { octets, structure, form }, structure.root());
+/// Writes the structure of a whole message; `headers` gives the header of a message inside.
+pub fn body<'a>(out: &mut Vec<u8>, headers: &'a dyn Fn(&Part) -> &'a [u8], structure: &'a Structure, form: Form) {
+    part(out, &Message { headers, structure, form }, structure.root());
 }
 
 fn part(out: &mut Vec<u8>, message: &Message<'_>, part: &Part) {
@@ -76,7 +76,7 @@ fn single(out: &mut Vec<u8>, message: &Message<'_>, part: &Part) {
     let inner = message.structure.inner(part);
     if let Some(inner) = inner {
         out.push(b' ');
-        envelope(out, message.octets.get(inner.header.clone()).unwrap_or_default());
+        envelope(out, (message.headers)(inner));
         out.push(b' ');
         self::part(out, message, inner);
     }
@@ -147,7 +147,8 @@ mod tests {
 
     fn of(octets: &str, form: Form) -> String {
         let mut out = Vec::new();
-        body(&mut out, octets.as_bytes(), &Structure::of(octets.as_bytes()), form);
+        let header = |part: &Part| &octets.as_bytes()[part.header.clone()];
+        body(&mut out, &header, &Structure::of(octets.as_bytes()), form);
         String::from_utf8(out).expect("ASCII")
     }
 

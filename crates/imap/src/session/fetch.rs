@@ -1,7 +1,9 @@
 //! FETCH (RFC 9051 §6.4.5): message by message, so that no more is in memory than one batch.
 
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use bytes::Bytes;
 use mail::date::Moment;
@@ -15,7 +17,7 @@ use crate::command::{Change, Numbers};
 use crate::grammar::fetch::Item;
 use crate::grammar::mailbox::Mailbox;
 use crate::question::{Answer, Data, Look, Need, Question};
-use crate::reply::fetch::Wanted;
+use crate::reply::fetch::{Piece, Wanted};
 
 /// A FETCH under way.
 #[derive(Debug)]
@@ -39,6 +41,18 @@ enum Step {
     Reading(Vec<Uid>),
     /// They were read, and those without `\Seen` are being marked.
     Marking(Vec<(Uid, Data)>),
+    /// A large message is on its way.
+    Sending(Sending),
+}
+
+/// A reply that has octets in it which come one piece after the other.
+#[derive(Debug)]
+struct Sending {
+    uid: Uid,
+    /// Those asked for.
+    range: Range<u64>,
+    /// What follows them.
+    rest: VecDeque<Piece>,
 }
 
 impl Session {
@@ -83,6 +97,9 @@ impl Session {
                 }
                 self.tell_batch(fetching, &read, out)
             }
+            (Step::Sending(sending), Answer::Octets(octets)) => self.sent(fetching, (sending, octets), out),
+            // The reply has begun: the only honest end is to break it off.
+            (Step::Sending(_), _) => Next::Close("Message cannot be read"),
             (Step::Reading(_), answer) => not_done(fetching.tag, &answer, &Mailbox::inbox()),
         }
     }
@@ -102,21 +119,38 @@ impl Session {
         for (uid, data) in read {
             let Some(found) = self.view.as_ref().and_then(|view| view.find(*uid)) else { continue };
             let wanted = if changed.contains(uid) { &with_flags } else { &fetching.wanted };
-            for piece in wanted.reply(found, data, &mut self.counts.read) {
-                out.piece(piece);
+            let mut pieces: VecDeque<Piece> = wanted.reply(found, data, &mut self.counts.read).into();
+            // A message that is not in memory is a batch of its own.
+            if let Some(range) = out.pieces(&mut pieces) {
+                return fetching.ask(Sending { uid: *uid, range, rest: pieces });
             }
         }
-        if fetching.left.is_empty() { fetching.complete() } else { fetching.next_batch() }
+        fetching.next_batch()
+    }
+
+    /// Some octets of a large message came.
+    fn sent(&mut self, fetching: Fetching, (mut sending, octets): (Sending, Bytes), out: &mut Out<'_>) -> Next {
+        let length = octets.len() as u64;
+        if length == 0 || length > sending.range.end - sending.range.start {
+            return Next::Close("Message cannot be read");
+        }
+        sending.range.start += length;
+        out.piece(Piece::Octets(octets));
+        if sending.range.is_empty() {
+            match out.pieces(&mut sending.rest) {
+                Some(range) => sending.range = range,
+                None => return fetching.next_batch(),
+            }
+        }
+        fetching.ask(sending)
     }
 
     /// All at once, where only what the session knows itself is asked.
     fn tell_known(&mut self, uids: &[Uid], wanted: &Wanted, out: &mut Out<'_>) {
-        let nothing = Data { date: Moment::utc(0), size: 0, octets: Bytes::new() };
+        let nothing = Data { date: Moment::utc(0), size: 0, octets: Bytes::new(), large: None };
         for uid in uids {
             let Some(found) = self.view.as_ref().and_then(|view| view.find(*uid)) else { continue };
-            for piece in wanted.reply(found, &nothing, &mut self.counts.read) {
-                out.piece(piece);
-            }
+            out.pieces(&mut wanted.reply(found, &nothing, &mut self.counts.read).into());
         }
     }
 }
@@ -129,12 +163,18 @@ impl Fetching {
         let size = match self.need {
             Need::Date | Need::Size => 1_000,
             Need::Header => 100,
-            Need::Whole => 1,
+            Need::Whole | Need::Parts => 1,
         };
         let mut batch = self.left.split_off(self.left.len().saturating_sub(size));
         batch.reverse();
         self.step = Step::Reading(batch.clone());
         Next::Ask(Question::Read(batch, self.need), Job::Fetch(self))
+    }
+
+    fn ask(mut self, sending: Sending) -> Next {
+        let question = Question::Octets(sending.uid, sending.range.clone());
+        self.step = Step::Sending(sending);
+        Next::Ask(question, Job::Fetch(self))
     }
 
     fn complete(self) -> Next {

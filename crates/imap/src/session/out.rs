@@ -1,6 +1,8 @@
 //! Gathers what one input makes the session send and ask, in order.
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use bytes::Bytes;
 use wire::{Effect, Framing};
@@ -34,8 +36,22 @@ impl<'a> Out<'a> {
         &mut self.text
     }
 
+    /// Takes pieces up to octets that must be asked for first.
+    pub(super) fn pieces(&mut self, pieces: &mut VecDeque<Piece>) -> Option<Range<u64>> {
+        while let Some(piece) = pieces.pop_front() {
+            match piece {
+                Piece::Range(range) if range.is_empty() => {}
+                Piece::Range(range) => return Some(range),
+                piece => self.piece(piece),
+            }
+        }
+        None
+    }
+
+    /// One that is at hand.
     pub(super) fn piece(&mut self, piece: Piece) {
         match piece {
+            Piece::Range(_) => {}
             Piece::Text(text) => self.text.extend_from_slice(&text),
             Piece::Octets(octets) if octets.len() < SMALL => self.text.extend_from_slice(&octets),
             Piece::Octets(octets) => {

@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""Large messages are read and stored as they pass: many sessions at once take little memory, and every octet is right."""
+import hashlib, imaplib, os, pathlib, re
+
+from facteur import NOBODY, Failure, System, run
+
+SIZE = 50 * 1024 * 1024
+SESSIONS = 200
+MOST = 200 * 1024  # KiB for a worker with all its sessions; whole messages would be 10 GB
+
+
+def peak(system, name):
+    """KiB of the largest process of that name."""
+    status = [pathlib.Path(f"/proc/{pid}/status").read_text() for pid in system.pids(name)]
+    return max(int(re.search(r"VmHWM:\s*(\d+)", text)[1]) for text in status)
+
+
+def content():
+    """A message of SIZE octets on disk, lines ending in LF."""
+    line = b"Noch eine Zeile; .From here on the lines are all alike, but for their number: %08d\n"
+    head = b"Subject: large\nContent-Type: multipart/mixed; boundary=xyz\n\n--xyz\n\n"
+    tail = b"--xyz\nContent-Type: message/rfc822\n\nSubject: inner\n\nsmall\n--xyz--\n"
+    count = (SIZE - len(head) - len(tail)) // len(line % 0)
+    return head + b"".join(line % number for number in range(count)) + tail
+
+
+def own(path):
+    if os.geteuid() == 0:
+        os.chown(path, NOBODY, NOBODY)
+
+
+def in_maildir(system, octets):
+    folder = system.home / "kevin" / "Maildir"
+    for part in ("", "tmp", "new", "cur"):
+        (folder / part).mkdir(exist_ok=True)
+        own(folder / part)
+    name = folder / "new" / f"1795191067.M1P1.vm,S={len(octets)},W={len(octets) + octets.count(10)}"
+    name.write_bytes(octets)
+    own(name)
+
+
+def in_mbox(system, octets):
+    path = system.dir / "mail" / "kevin"
+    path.write_bytes(b"From root@vm  Fri Nov 20 16:11:07 2026\n" + octets + b"\n")
+    own(path)
+
+
+def many_sessions(service, worker, begin, announced, layout, count=SESSIONS, **parameters):
+    """All sessions have asked for the message and none takes it; then one takes it all."""
+    with System(services=[service], mail_max_userip_connections=SESSIONS + 10, **parameters) as system:
+        octets = content()
+        layout(system, octets)
+        sessions = [begin(system) for _ in range(count)]
+        for session in sessions:
+            size = announced(session)
+        wide = octets.replace(b"\n", b"\r\n")
+        if size != len(wide):
+            raise Failure(f"{size} octets announced, {len(wide)} are to come")
+        took = sessions[0].file.read(size)
+        if hashlib.sha256(took).digest() != hashlib.sha256(wide).digest():
+            raise Failure("other octets came")
+        if (used := peak(system, worker)) > MOST:
+            raise Failure(f"{count} sessions took {used // 1024} MiB")
+        return f"{used // 1024} MiB"
+
+
+def pop3_session(system):
+    session = system.pop3()
+    session.line()
+    for command in ("USER kevin", "PASS kevin", "RETR 1"):
+        session.send(command)
+    return session
+
+
+def pop3_size(session):
+    lines = [session.line() for _ in range(3)]
+    return int(re.fullmatch(r"\+OK (\d+) octets", lines[2])[1])
+
+
+def pop3():
+    return many_sessions("popd", "pop3", pop3_session, pop3_size, in_maildir)
+
+
+def pop3_mbox():
+    return many_sessions("popd", "pop3", pop3_session, pop3_size, in_mbox, count=20, home_mailbox="")
+
+
+def imap_session(system):
+    session = system.imap()
+    session.line()
+    for command in ("a login kevin kevin", "b select inbox", "c fetch 1 body.peek[]"):
+        session.send(command)
+    return session
+
+
+def imap_size(session):
+    while not (match := re.search(r"BODY\[\] \{(\d+)\}", line := session.line())):
+        if line.startswith("c "):
+            raise Failure(line)
+    return int(match[1])
+
+
+def imap():
+    return many_sessions("imapd", "imap", imap_session, imap_size, in_maildir)
+
+
+def parts():
+    """Ranges, parts and the structure of a message that is never in memory."""
+    with System(services=["imapd"]) as system:
+        octets = content()
+        in_maildir(system, octets)
+        wide = octets.replace(b"\n", b"\r\n")
+        client = imaplib.IMAP4("127.0.0.1", 143 + system.offset, timeout=60)
+        client.login("kevin", "kevin")
+        client.select()
+        for first, count in ((0, 100), (SIZE // 2, 300_000), (SIZE // 2 + 300_000, 200_000), (7, 9), (len(wide) - 5, 100), (len(wide), 9)):
+            got = client.fetch("1", f"(BODY.PEEK[]<{first}.{count}>)")[1][0][1]
+            if got != wide[first:first + count]:
+                raise Failure(f"other octets at {first}")
+        structure = client.fetch("1", "(BODYSTRUCTURE RFC822.SIZE)")[1][0].decode()
+        if f"RFC822.SIZE {len(wide)}" not in structure or '(NIL "inner" NIL' not in structure:
+            raise Failure(structure)
+        for section, want in (("2.HEADER", b"Subject: inner\r\n\r\n"), ("2.HEADER.FIELDS (SUBJECT)", b"Subject: inner\r\n\r\n"),
+                              ("2.TEXT", b"small"), ("2.1", b"small"), ("HEADER", wide[:wide.index(b"\r\n\r\n") + 4])):
+            if (got := client.fetch("1", f"(BODY.PEEK[{section}])")[1][0][1]) != want:
+                raise Failure(f"{section}: {got[:200]}")
+        begin = wide.index(b"\r\n--xyz\r\nContent-Type: message")
+        if client.fetch("1", "(BODY.PEEK[1])")[1][0][1] != wide[wide.index(b"--xyz\r\n\r\n") + 9:begin]:
+            raise Failure("part 1 is another")
+        if (used := peak(system, "imap")) > MOST // 4:
+            raise Failure(f"took {used // 1024} MiB")
+        return f"{used // 1024} MiB"
+
+
+run(pop3, pop3_mbox, imap, parts)
