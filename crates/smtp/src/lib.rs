@@ -1,7 +1,7 @@
 //! SMTP (RFC 5321) and its extensions: grammar, server machine, what is written on top of a message.
 //!
 //! No I/O, no clock, no log: [`server::Session`] is a [`wire::Machine`]; its [`server::Question`]s are all it wants from
-//! the world. The client machine will stand beside `server` and share `command`, `path` and `reply`.
+//! the world. [`client::Session`] is its counterpart.
 #![no_std]
 extern crate alloc;
 #[cfg(test)]
@@ -9,6 +9,7 @@ extern crate std;
 
 pub mod client;
 pub mod command;
+pub mod downgrade;
 pub mod headers;
 pub mod path;
 pub mod reply;

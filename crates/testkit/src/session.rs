@@ -16,6 +16,9 @@
 //! | `~: ` | an input: `notice`, `idle-timeout`, `shutdown`, `eof`, `tls` (the handshake is done) |
 //! | `=: ` | an effect: `closed`, `starttls`, `detached`, `pause 1s` |
 //!
+//! For a machine that is the client ([`Role::Client`]) `C` and `S` change places: `S: `, `S\n: ` and `S\b: ` are what the server
+//! sends, `C: ` is what the machine must send.
+//!
 //! `Input::Start` comes first by itself. What the server does must be expected in order and completely before the
 //! client goes on; but client lines that follow one another are pipelined: all are sent, then the replies are compared.
 //! A file ends with nothing left unexpected. As in the pump, while a question is open the machine gets only its
@@ -29,6 +32,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use wire::{Effect, Framing, Input, Machine, Piece, Reader, Security};
+
+mod script;
+
+pub use script::Role;
+use script::{What, parse};
 
 /// How one protocol's dialogues are read and written.
 pub struct Protocol<M: Machine> {
@@ -98,13 +106,21 @@ pub fn run_folder<M: Machine>(folder: impl AsRef<Path>, protocol: Protocol<M>) {
 /// # Panics
 /// When a dialogue differs, or there is none.
 pub fn run_folder_split<M: Machine>(folder: &Path, protocol: Protocol<M>, split: Split) {
+    run_folder_as(Role::Server, folder, protocol, split);
+}
+
+/// Runs every `.session` file of a folder for a machine of this role.
+///
+/// # Panics
+/// When a dialogue differs, or there is none.
+pub fn run_folder_as<M: Machine>(role: Role, folder: &Path, protocol: Protocol<M>, split: Split) {
     let files = session_files(folder);
     assert!(!files.is_empty(), "no .session file in {}", folder.display());
     let mut failures = String::new();
     let mut failed = 0;
     for file in &files {
         let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        if let Err(failure) = run_text(&text, protocol, split) {
+        if let Err(failure) = run_text(&text, role, protocol, split) {
             failed += 1;
             let _ = writeln!(failures, "{}:{failure}", file.display());
         }
@@ -126,26 +142,26 @@ fn session_files(folder: &Path) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// `LINE: what differs`, with the dialogue up to there.
-pub fn run_text<M: Machine>(text: &str, protocol: Protocol<M>, split: Split) -> Result<(), String> {
-    let steps = parse(text)?;
+pub fn run_text<M: Machine>(text: &str, role: Role, protocol: Protocol<M>, split: Split) -> Result<(), String> {
+    let steps = parse(text, role)?;
     let settings = steps.iter().filter_map(|step| match &step.what {
         What::Setting(name, value) => Some((name.clone(), value.clone())),
         _ => None,
     });
     let setup = Setup(settings.collect());
     let split = if setup.has("unsplit") { Split::Lines } else { split };
-    let mut run = Run::new((protocol.start)(&setup), protocol);
+    let mut run = Run::new((protocol.start)(&setup), role, protocol);
     run.give(Input::Start(if setup.has("tls") { Security::Tls } else { Security::Clear }));
-    let mut previous_was_client = true;
+    let mut previous_was_peer = true;
     for (index, step) in steps.iter().enumerate() {
-        let is_client = matches!(step.what, What::Client(_));
-        let result = if is_client && previous_was_client && index > 0 && run.told_anything {
+        let is_peer = matches!(step.what, What::Peer(_));
+        let result = if is_peer && previous_was_peer && index > 0 && run.told_anything {
             Ok(())
         } else {
             run.before(&step.what)
         };
         result.and_then(|()| run.step(&step.what, split)).map_err(|error| report(text, step.line, &error, &run))?;
-        previous_was_client = is_client;
+        previous_was_peer = is_peer;
     }
     run.nothing_left().map_err(|error| report(text, text.lines().count(), &error, &run))
 }
@@ -165,79 +181,9 @@ fn report<M: Machine>(text: &str, line: usize, error: &str, run: &Run<M>) -> Str
     report
 }
 
-struct Step {
-    line: usize,
-    what: What,
-}
-
-enum What {
-    Setting(String, String),
-    Client(Vec<u8>),
-    /// A complete expected event, prefix included: `S: …`, `?: …`, `=: …`.
-    Expect(String),
-    Log(String),
-    Answer(String),
-    Input(String),
-}
-
-fn parse(text: &str) -> Result<Vec<Step>, String> {
-    let mut steps = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let number = index + 1;
-        if line.trim().is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let (prefix, rest) = line.split_once(':').ok_or_else(|| format!("{number}: no prefix in {line:?}"))?;
-        let rest = rest.strip_prefix(' ').unwrap_or(rest);
-        let what = match prefix {
-            "@" => {
-                let (name, value) = rest.split_once(' ').unwrap_or((rest, ""));
-                What::Setting(name.into(), value.into())
-            }
-            "C" => What::Client(format!("{rest}\r\n").into_bytes()),
-            "C\\n" => What::Client(format!("{rest}\n").into_bytes()),
-            "C\\b" => What::Client(unescape(rest).ok_or_else(|| format!("{number}: bad escape in {line:?}"))?),
-            "S" | "?" | "=" => What::Expect(format!("{prefix}: {rest}").trim_end().into()),
-            "L" => What::Log(rest.into()),
-            "!" => What::Answer(rest.into()),
-            "~" => What::Input(rest.into()),
-            _ => return Err(format!("{number}: unknown prefix {prefix:?}")),
-        };
-        steps.push(Step { line: number, what });
-    }
-    Ok(steps)
-}
-
-fn unescape(text: &str) -> Option<Vec<u8>> {
-    let mut octets = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((&octet, tail)) = rest.split_first() {
-        rest = tail;
-        if octet != b'\\' {
-            octets.push(octet);
-            continue;
-        }
-        let (&escape, tail) = rest.split_first()?;
-        rest = tail;
-        octets.push(match escape {
-            b'r' => b'\r',
-            b'n' => b'\n',
-            b't' => b'\t',
-            b'0' => 0,
-            b'\\' => b'\\',
-            b'x' => {
-                let hex = std::str::from_utf8(rest.get(..2)?).ok()?;
-                rest = &rest[2..];
-                u8::from_str_radix(hex, 16).ok()?
-            }
-            _ => return None,
-        });
-    }
-    Some(octets)
-}
-
 struct Run<M: Machine> {
     machine: M,
+    role: Role,
     protocol: Protocol<M>,
     reader: Reader,
     /// What the machine did and the file has not yet expected.
@@ -252,9 +198,10 @@ struct Run<M: Machine> {
 }
 
 impl<M: Machine> Run<M> {
-    fn new(machine: M, protocol: Protocol<M>) -> Self {
+    fn new(machine: M, role: Role, protocol: Protocol<M>) -> Self {
         Self {
             machine,
+            role,
             protocol,
             reader: Reader::default(),
             events: VecDeque::new(),
@@ -270,7 +217,7 @@ impl<M: Machine> Run<M> {
     /// Checks that the file is not behind when it hands the machine something.
     fn before(&self, what: &What) -> Result<(), String> {
         match what {
-            What::Client(_) | What::Answer(_) | What::Input(_) => self.nothing_left(),
+            What::Peer(_) | What::Answer(_) | What::Input(_) => self.nothing_left(),
             What::Setting(..) | What::Expect(_) | What::Log(_) => Ok(()),
         }
     }
@@ -290,7 +237,7 @@ impl<M: Machine> Run<M> {
         self.told_anything |= !matches!(what, What::Setting(..));
         match what {
             What::Setting(..) => Ok(()),
-            What::Client(octets) => {
+            What::Peer(octets) => {
                 self.send(octets, split);
                 Ok(())
             }
@@ -418,7 +365,7 @@ impl<M: Machine> Run<M> {
         self.unfinished.extend_from_slice(octets);
         while let Some(at) = self.unfinished.windows(2).position(|pair| pair == b"\r\n") {
             let line: Vec<u8> = self.unfinished.drain(..at + 2).collect();
-            self.events.push_back(format!("S: {}", shown(&line[..at])));
+            self.events.push_back(format!("{}: {}", self.role.prefixes().1, shown(&line[..at])));
         }
     }
 }
@@ -465,8 +412,8 @@ mod tests {
 
     fn run(text: &str) -> Result<(), String> {
         let protocol: Protocol<Echo> = Protocol { start: |_| Echo, question: Clone::clone, answer: ToOwned::to_owned };
-        run_text(text, protocol, Split::Lines)?;
-        run_text(text, protocol, Split::Octets)
+        run_text(text, Role::Server, protocol, Split::Lines)?;
+        run_text(text, Role::Server, protocol, Split::Octets)
     }
 
     #[test]
@@ -477,6 +424,14 @@ mod tests {
             ),
             Ok(())
         );
+    }
+
+    #[test]
+    fn for_a_client_the_letters_change_places() {
+        let protocol: Protocol<Echo> = Protocol { start: |_| Echo, question: Clone::clone, answer: ToOwned::to_owned };
+        let text = "C: hello\nS: a\nS\\b: b\\n\nC: a\nC: b\n";
+        assert_eq!(run_text(text, Role::Client, protocol, Split::Octets), Ok(()));
+        assert!(run_text(text, Role::Server, protocol, Split::Octets).is_err());
     }
 
     #[test]

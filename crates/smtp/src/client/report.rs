@@ -5,6 +5,10 @@ use alloc::vec::Vec;
 
 use mail::EnhancedStatus;
 
+use super::reply::Heard;
+use super::step::Step;
+use super::{Host, text};
+
 /// What became of a message in this session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -61,4 +65,56 @@ pub enum Blame {
     Recipient,
     /// We could not read the message.
     Ourselves,
+}
+
+impl Outcome {
+    /// The peer has it.
+    pub(super) fn sent(heard: &Heard) -> Self {
+        let reply = heard.text();
+        Self { fate: Fate::Sent, status: heard.status(), text: reply.clone(), reply: Some(reply), blame: None }
+    }
+
+    /// The peer said no; or it said yes where that is no answer, which is in doubt and so deferred.
+    pub(super) fn refused(host: &Host, heard: &Heard, step: Step, blame: Blame) -> Self {
+        let text = text::said(host, &heard.text(), step.command());
+        Self::judged(heard, blame, text).unwrap_or_else(|| Self::nonsense(host, &heard.text(), step))
+    }
+
+    /// A refusal with a text of its own; `None` when the reply is none.
+    pub(super) fn judged(heard: &Heard, blame: Blame, text: String) -> Option<Self> {
+        let fate = match heard.class() {
+            4 => Fate::Deferred,
+            5 => Fate::Bounced,
+            _ => return None,
+        };
+        Some(Self { fate, status: heard.status(), text, reply: Some(heard.text()), blame: Some(blame) })
+    }
+
+    /// What the peer says makes no sense here.
+    pub(super) fn nonsense(host: &Host, reply: &str, step: Step) -> Self {
+        let text = text::nonsense(host, reply, step.command());
+        let status = EnhancedStatus::new(4, 5, 0);
+        Self { fate: Fate::Deferred, status, text, reply: Some(reply.into()), blame: Some(Blame::Session) }
+    }
+
+    /// Deferred by us.
+    pub(super) const fn deferred(subject: u16, detail: u16, blame: Blame, text: String) -> Self {
+        let status = EnhancedStatus::new(4, subject, detail);
+        Self { fate: Fate::Deferred, status, text, reply: None, blame: Some(blame) }
+    }
+
+    /// Bounced by us.
+    pub(super) const fn bounced(subject: u16, detail: u16, blame: Blame, text: String) -> Self {
+        let status = EnhancedStatus::new(5, subject, detail);
+        Self { fate: Fate::Bounced, status, text, reply: None, blame: Some(blame) }
+    }
+
+    /// A permanent failure that is the host's only: it defers.
+    pub(super) fn softened(mut self) -> Self {
+        if self.fate == Fate::Bounced {
+            self.fate = Fate::Deferred;
+            self.status.class = 4;
+        }
+        self
+    }
 }

@@ -23,6 +23,12 @@ pub fn said(host: &Host, reply: &str, command: &str) -> String {
     format!("host {host} said: {reply} (in reply to {command})")
 }
 
+/// `Protocol error: host mx.example.org[192.0.2.1] said: hello (in reply to RCPT TO command)`
+#[must_use]
+pub fn nonsense(host: &Host, reply: &str, command: &str) -> String {
+    format!("Protocol error: {}", said(host, reply, command))
+}
+
 /// `lost connection with mx.example.org[192.0.2.1] while sending RCPT TO`
 #[must_use]
 pub fn lost(host: &Host, doing: &str) -> String {
@@ -90,6 +96,18 @@ pub fn too_big(host: &Host, size: u64, limit: u64) -> String {
 #[must_use]
 pub fn no_smtputf8(host: &Host) -> String {
     format!("SMTPUTF8 is required, but was not offered by host {host}")
+}
+
+/// `BINARYMIME is required, but was not offered by host mx.example.org[192.0.2.1]`
+#[must_use]
+pub fn no_binarymime(host: &Host) -> String {
+    format!("BINARYMIME is required, but was not offered by host {host}")
+}
+
+/// `session with mx.example.org[192.0.2.1] given up while performing the EHLO handshake`
+#[must_use]
+pub fn given_up(host: &Host, doing: &str) -> String {
+    format!("session with {host} given up while {doing}")
 }
 
 /// `local data error while talking to mx.example.org[192.0.2.1]`
