@@ -9,7 +9,6 @@ use wire::Effect;
 
 use super::body::Encoder;
 use super::reply::Heard;
-use super::step::Step;
 use super::transaction::{Command, Content, Delivery, Next};
 use super::{After, Answer, Blame, Dialect, Effects, Message, Outcome, Part, Question, Session, Wait, commands, text};
 use crate::downgrade::Downgrade;
@@ -104,20 +103,11 @@ impl Session {
         effects.push(Effect::Ask(Question::Content(part)));
     }
 
-    pub(super) fn mail_reply(
-        &mut self,
-        mut delivery: Box<Delivery>,
-        heard: &Heard,
-        ahead: bool,
-        effects: &mut Effects,
-    ) {
-        let step = delivery.step();
-        let Some(command) = delivery.expected.pop_front() else {
-            return self.end(delivery, heard, step, effects);
-        };
-        if heard.code == 421 {
-            return self.end(delivery, heard, step, effects);
-        }
+    pub(super) fn mail_reply(&mut self, mut delivery: Box<Delivery>, heard: &Heard, effects: &mut Effects) {
+        let awaited = delivery.expected.front().copied().filter(|_| heard.code != 421);
+        let Some(command) = awaited else { return self.end(delivery, heard, effects) };
+        let step = command.step();
+        delivery.expected.pop_front();
         delivery.answered = true;
         let host = self.settings.host.clone();
         self.spoilt |= delivery.heeds(command) && is_syntax_trouble(command, heard);
@@ -126,10 +116,10 @@ impl Session {
             Command::Mail if !heard.is_ok() => delivery.fail_rest(&refused(Blame::Message)),
             Command::Mail => {}
             Command::Rcpt(recipient) => delivery.rcpt_reply(recipient, heard, || refused(Blame::Recipient)),
-            Command::Data if heard.code == 354 && ahead => {
+            Command::Data if heard.class() == 3 && heard.ahead => {
                 // It answers what we have not said yet.
                 delivery.fail_rest(&Outcome::nonsense(&host, &heard.text(), step));
-                return self.close_with(delivery, false, effects);
+                return self.report(delivery, After::Close, effects);
             }
             Command::Data if heard.class() == 3 && delivery.is_wanted() => {
                 return self.ask_content(delivery, Part::First, effects);
@@ -151,15 +141,15 @@ impl Session {
     }
 
     /// The peer ends the session, or says what nobody asked.
-    fn end(&mut self, mut delivery: Box<Delivery>, heard: &Heard, step: Step, effects: &mut Effects) {
-        let host = &self.settings.host;
+    fn end(&mut self, mut delivery: Box<Delivery>, heard: &Heard, effects: &mut Effects) {
+        let (host, step) = (&self.settings.host, delivery.step());
         let outcome = match heard.code {
             421 => Outcome::refused(host, heard, step, Blame::Host),
             _ => Outcome::nonsense(host, &heard.text(), step),
         };
-        let stale = heard.code == 421 && !delivery.answered && self.uses > 1;
+        delivery.stale = heard.code == 421 && !delivery.answered && self.uses > 1;
         delivery.fail_rest(&outcome);
-        self.close_with(delivery, stale, effects);
+        self.report(delivery, After::Close, effects);
     }
 
     pub(super) fn content_answer(&mut self, mut delivery: Box<Delivery>, answer: Answer, effects: &mut Effects) {
@@ -169,7 +159,7 @@ impl Session {
             _ => {
                 let text = text::unreadable(&self.settings.host);
                 delivery.fail_rest(&Outcome::deferred(3, 0, Blame::Ourselves, text));
-                self.close_with(delivery, false, effects);
+                self.report(delivery, After::Close, effects);
             }
         }
     }
@@ -217,16 +207,12 @@ impl Session {
             (false, true) => After::Reset,
             (false, false) => After::Next,
         };
-        self.report(delivery, false, after, effects);
+        self.report(delivery, after, effects);
     }
 
-    /// The message is over, and so is the session.
-    pub(super) fn close_with(&mut self, delivery: Box<Delivery>, stale: bool, effects: &mut Effects) {
-        self.report(delivery, stale, After::Close, effects);
-    }
-
-    fn report(&mut self, mut delivery: Box<Delivery>, stale: bool, after: After, effects: &mut Effects) {
-        let report = delivery.report(self.peer.dsn, self.uses, stale);
+    /// The message is over.
+    pub(super) fn report(&mut self, mut delivery: Box<Delivery>, after: After, effects: &mut Effects) {
+        let report = delivery.report(self.peer.dsn, self.uses);
         self.wait = Wait::Noted(after);
         effects.push(Effect::Ask(Question::Done(Box::new(report))));
     }

@@ -67,7 +67,7 @@ impl Session {
         }
     }
 
-    pub(super) fn setup_reply(&mut self, setup: Setup, heard: &Heard, ahead: bool, effects: &mut Effects) {
+    pub(super) fn setup_reply(&mut self, setup: Setup, heard: &Heard, effects: &mut Effects) {
         let step = setup.step();
         match setup {
             Setup::Greeting => self.greeting(heard, effects),
@@ -77,7 +77,7 @@ impl Session {
                 let outcome = Outcome::refused(&self.settings.host, heard, step, Blame::Host);
                 self.fail(outcome, After::Close, effects);
             }
-            Setup::StartTls => self.start_tls_reply(heard, ahead, effects),
+            Setup::StartTls => self.start_tls_reply(heard, effects),
             Setup::Login(client) => self.login_reply(client, heard, effects),
             Setup::Cancelled(trouble) => self.fail_login(trouble, effects),
         }
@@ -168,9 +168,9 @@ impl Session {
         }
     }
 
-    fn start_tls_reply(&mut self, heard: &Heard, ahead: bool, effects: &mut Effects) {
+    fn start_tls_reply(&mut self, heard: &Heard, effects: &mut Effects) {
         let host = &self.settings.host;
-        if heard.is_ok() && ahead {
+        if heard.is_ok() && heard.ahead {
             // Somebody between us and the peer puts words into its mouth, to be heard after the handshake.
             let outcome = Outcome::nonsense(host, &heard.text(), Step::StartTls);
             return self.fail(outcome, After::Close, effects);
@@ -201,25 +201,25 @@ impl Session {
         };
         match Client::begin(mechanism, login, nonce) {
             Err(trouble) => self.fail_login(trouble, effects),
-            Ok((client, initial)) => self.begin_login(client, mechanism.name(), initial, effects),
+            Ok((client, initial)) => {
+                let line = self.auth_line(mechanism.name(), initial);
+                self.send(line, effects);
+                self.wait = Wait::Setup(Setup::Login(client));
+            }
         }
     }
 
-    fn begin_login(&mut self, client: Client, name: &str, initial: Option<Secret<String>>, effects: &mut Effects) {
-        let line = match initial {
-            // RFC 4954 §4: an initial response only where the line stays within the limit of a command.
+    /// RFC 4954 §4: with the initial response only where the line stays within the limit of a command.
+    fn auth_line(&mut self, name: &str, initial: Option<Secret<String>>) -> String {
+        match initial {
             Some(response) if name.len() + response.expose().len() + "AUTH  \r\n".len() <= COMMAND => {
-                self.send(format!("AUTH {name} {}\r\n", response.expose()), effects);
-                return self.wait = Wait::Setup(Setup::Login(client));
+                format!("AUTH {name} {}\r\n", response.expose())
             }
-            Some(response) => {
-                self.held_back = Some(response);
+            initial => {
+                self.held_back = initial;
                 format!("AUTH {name}\r\n")
             }
-            None => format!("AUTH {name}\r\n"),
-        };
-        self.send(line, effects);
-        self.wait = Wait::Setup(Setup::Login(client));
+        }
     }
 
     fn login_reply(&mut self, mut client: Client, heard: &Heard, effects: &mut Effects) {

@@ -135,7 +135,10 @@ impl Machine for Session {
             }
             Input::Line(line, _) => match self.gather.line(line) {
                 Ok(None) => {}
-                Ok(Some(heard)) => self.heard(&heard, effects),
+                Ok(Some(mut heard)) => {
+                    heard.ahead = self.ahead;
+                    self.heard(&heard, effects);
+                }
                 Err(nonsense) => self.nonsense(&nonsense, effects),
             },
             Input::LineTooLong => {
@@ -191,10 +194,9 @@ impl Session {
     }
 
     fn heard(&mut self, heard: &Heard, effects: &mut Effects) {
-        let ahead = mem::take(&mut self.ahead);
         match mem::replace(&mut self.wait, Wait::Closed) {
-            Wait::Setup(setup) => self.setup_reply(setup, heard, ahead, effects),
-            Wait::Mail(delivery) => self.mail_reply(delivery, heard, ahead, effects),
+            Wait::Setup(setup) => self.setup_reply(setup, heard, effects),
+            Wait::Mail(delivery) => self.mail_reply(delivery, heard, effects),
             Wait::Reset if heard.is_ok() => self.ready(effects),
             Wait::Reset if heard.code != 421 => self.quit(effects),
             // Unasked: the peer takes its leave.
@@ -217,7 +219,8 @@ impl Session {
             }
             Wait::Mail(mut delivery) => {
                 delivery.fail_rest(outcome);
-                self.close_with(delivery, stale, effects);
+                delivery.stale = stale;
+                self.report(delivery, After::Close, effects);
             }
             // A report that has been asked about is with the world.
             Wait::Next | Wait::Idle | Wait::Noted(_) | Wait::Reset | Wait::Quit | Wait::Closed => close(effects),

@@ -26,6 +26,8 @@ pub(super) struct Heard {
     status: Option<EnhancedStatus>,
     /// All lines, codes included, with line feeds between them.
     raw: String,
+    /// More stands behind it already, which answers nothing that was asked.
+    pub(super) ahead: bool,
 }
 
 /// Not a reply; what there was of it.
@@ -60,7 +62,7 @@ impl Gather {
         }
         let status = line.get(4..).and_then(|text| enhanced(text, code));
         let raw = core::mem::take(self).raw;
-        Ok(Some(Heard { code, status, raw }))
+        Ok(Some(Heard { code, status, raw, ahead: false }))
     }
 
     /// The reply has a line over the limit.

@@ -43,6 +43,8 @@ pub(super) struct Delivery {
     delivered: bool,
     /// The peer has replied to something of this message.
     pub(super) answered: bool,
+    /// Deferred for no other reason than that the connection had gone before.
+    pub(super) stale: bool,
     pub(super) content: Content,
 }
 
@@ -110,6 +112,7 @@ impl Delivery {
             open: false,
             delivered: false,
             answered: false,
+            stale: false,
             content: Content::Chunks,
         }
     }
@@ -244,9 +247,9 @@ impl Delivery {
     }
 
     /// The end: what became of all. Whoever has no outcome, by whatever mistake, is deferred.
-    pub(super) fn report(&mut self, dsn: bool, uses: u32, stale: bool) -> Report {
+    pub(super) fn report(&mut self, dsn: bool, uses: u32) -> Report {
         self.fail_rest(&Outcome::deferred(3, 0, Blame::Ourselves, "not delivered".to_string()));
-        Report { recipients: self.outcomes.drain(..).flatten().collect(), dsn, uses, stale }
+        Report { recipients: self.outcomes.drain(..).flatten().collect(), dsn, uses, stale: self.stale }
     }
 
     /// The content is what BODY=BINARYMIME allows.
