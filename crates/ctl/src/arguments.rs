@@ -163,4 +163,7 @@ pub(crate) struct Which {
     /// Print what was done as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print only what went wrong.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
 }

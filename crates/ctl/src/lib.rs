@@ -19,6 +19,8 @@ mod trace;
 mod trial;
 mod version;
 
+pub use settings::write;
+
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
@@ -45,6 +47,12 @@ pub fn facteur<T: Into<OsString> + Clone>(words: impl IntoIterator<Item = T>) ->
             ExitCode::from(2)
         }
     }
+}
+
+/// The process number of the mail transport that runs with this configuration.
+#[must_use]
+pub fn master(config: &Config) -> Option<i32> {
+    processes::running(config.dir()).into_iter().find(|process| process.name == "master").map(|process| process.pid)
 }
 
 fn obey(arguments: &Arguments) -> ExitCode {

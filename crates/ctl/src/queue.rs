@@ -170,6 +170,7 @@ fn act(spool: &Spool, root: &Path, deed: Deed, which: &Which) -> Result<ExitCode
     wake(root, &woken);
     match which.json {
         true => println!("{}", serde_json::json!({ "deed": deed.name(), "messages": woken })),
+        false if which.quiet => {}
         false => println!("{}: {done} message{}", deed.past(), if done == 1 { "" } else { "s" }),
     }
     Ok(code)

@@ -96,7 +96,10 @@ fn change(dir: &Path, edit: impl Fn(&str) -> String) -> Result<()> {
 }
 
 /// Puts a whole file in place of the old one: a reader sees either, also after a power cut.
-pub(crate) fn write(dir: &Path, name: &str, octets: &[u8], mode: u32) -> io::Result<()> {
+///
+/// # Errors
+/// Those of the disk; then the old one is as it was.
+pub fn write(dir: &Path, name: &str, octets: &[u8], mode: u32) -> io::Result<()> {
     let dir = Dir::open(dir)?;
     let temporary = format!("{name}.new");
     match dir.unlink(&temporary) {

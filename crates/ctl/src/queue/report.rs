@@ -109,7 +109,8 @@ impl fmt::Display for Report {
         let mut last = None;
         for waiting in &self.recipients {
             if waiting.delay_reason.is_some() && waiting.delay_reason != last {
-                write!(f, "\n{:16}({})", "", waiting.delay_reason.as_deref().unwrap_or_default())?;
+                let reason = format!("({})", waiting.delay_reason.as_deref().unwrap_or_default());
+                write!(f, "\n{:>78}", mail::event::escaped(&reason))?;
             }
             write!(f, "\n{:46}{}", "", waiting.address)?;
             last.clone_from(&waiting.delay_reason);

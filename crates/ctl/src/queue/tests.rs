@@ -29,7 +29,7 @@ impl Fixture {
     }
 
     fn act(&self, deed: Deed, ids: &[&str]) {
-        let which = Which { ids: ids.iter().map(ToString::to_string).collect(), json: false };
+        let which = Which { ids: ids.iter().map(ToString::to_string).collect(), json: false, quiet: false };
         act(&self.spool, self.root.path(), deed, &which).unwrap();
     }
 

@@ -1,0 +1,106 @@
+//! `postmap` and `postalias`: tables are read live, so there is nothing to build; they are checked, and looked up in.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use handover::Target;
+use handover::aliases::{self, Table};
+use tables::Tables;
+
+use crate::call::Call;
+
+/// `postmap [-q KEY|-s] TABLE...`.
+pub(crate) fn run(call: &mut Call) -> Result<ExitCode> {
+    let options = call.options("bfFhimnNopruUvws", "qd")?;
+    if let Some((_, key)) = options.iter().find(|(letter, _)| *letter == 'q') {
+        return look_up(call, key, |spec, key| {
+            let tables = Tables::open(spec).map_err(|problem| problem.text)?;
+            let found = tables.lookup(key).map_err(|trouble| trouble.0)?;
+            Ok(found.map(|found| found.value))
+        });
+    }
+    checked(call, |spec| match Tables::open(spec) {
+        Ok(tables) => tables.problems().iter().map(place).collect(),
+        Err(problem) => vec![place(&problem)],
+    })
+}
+
+/// `postalias [-q KEY] FILE...`.
+pub(crate) fn postalias(call: &mut Call) -> Result<ExitCode> {
+    let options = call.options("fFinNopruUvws", "qd")?;
+    if let Some((_, key)) = options.iter().find(|(letter, _)| *letter == 'q') {
+        return look_up(call, key, |spec, key| alias(&file(spec), key));
+    }
+    checked(call, |spec| aliases::check(&file(spec)).iter().map(ToString::to_string).collect())
+}
+
+/// Prints what the first table says that knows the key; exit status 1 if none does.
+fn look_up(call: &Call, key: &str, look: impl Fn(&str, &str) -> Result<Option<String>, String>) -> Result<ExitCode> {
+    let keys = match key {
+        "-" => io::stdin().lines().collect::<io::Result<Vec<String>>>()?,
+        key => vec![key.to_owned()],
+    };
+    let mut code = ExitCode::FAILURE;
+    for key in &keys {
+        for spec in &call.words {
+            match look(spec, key) {
+                Err(why) => bail!("{spec}: {why}"),
+                Ok(None) => {}
+                Ok(Some(value)) => {
+                    match keys.len() {
+                        1 => println!("{value}"),
+                        _ => println!("{key}\t{value}"),
+                    }
+                    code = ExitCode::SUCCESS;
+                    break;
+                }
+            }
+        }
+    }
+    Ok(code)
+}
+
+fn checked(call: &Call, check: impl Fn(&str) -> Vec<String>) -> Result<ExitCode> {
+    if call.words.is_empty() {
+        bail!("name a file");
+    }
+    let found: Vec<String> = call.words.iter().flat_map(|spec| check(spec)).collect();
+    found.iter().for_each(|problem| eprintln!("{}: {problem}", call.name));
+    Ok(if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn place(problem: &tables::Problem) -> String {
+    match problem.line {
+        0 => format!("{}: {}", problem.file.display(), problem.text),
+        line => format!("{}:{line}: {}", problem.file.display(), problem.text),
+    }
+}
+
+/// `hash:/etc/aliases` is the plain file.
+fn file(spec: &str) -> PathBuf {
+    match spec.split_once(':') {
+        Some((_, path)) if path.starts_with('/') => path.into(),
+        _ => spec.into(),
+    }
+}
+
+/// The right side of an alias, as one line.
+fn alias(path: &Path, key: &str) -> Result<Option<String>, String> {
+    let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let table =
+        Table::parse(path, &text).map_err(|problems| problems.first().map_or_else(String::new, ToString::to_string))?;
+    Ok(table.find(key).map(|targets| targets.iter().map(shown).collect::<Vec<_>>().join(", ")))
+}
+
+fn shown(target: &Target) -> String {
+    match target {
+        Target::Address(address) => address.to_string(),
+        Target::Command(command) => format!("|{command}"),
+        Target::File(path) => path.clone(),
+        Target::Include(path) => format!(":include:{path}"),
+        Target::Mailbox(user) => format!("\\{user}"),
+    }
+}
