@@ -13,6 +13,7 @@ fuzz_target!(|data: &[u8]| {
         in_my_networks: chance.below(2) == 0,
         submission: chance.below(3) == 1,
         tls_available: chance.below(2) == 0,
+        tls_required: chance.below(8) == 1,
         auth: [Auth::Always, Auth::UnderTls, Auth::Off][chance.below(3) as usize],
         vrfy: chance.below(4) != 1,
         early_talker: chance.below(50) == 1,

@@ -222,6 +222,12 @@ impl Now {
         (new != address).then(|| new.to_string())
     }
 
+    /// As [`Rewriter::sees_headers`].
+    #[must_use]
+    pub fn sees_headers(&self) -> bool {
+        self.rewriter.sees_headers()
+    }
+
     /// Whether a table leads this recipient somewhere: then it exists, whatever the domain says.
     #[must_use]
     pub fn knows(&self, address: &Address) -> bool {

@@ -1,6 +1,8 @@
 //! The envelope of a message: who sent it, to whom, and what was asked of its delivery
 //! (RFC 5321 §2.3.1; DSN parameters: RFC 3461 §4; BODY: RFC 6152, RFC 3030; SMTPUTF8: RFC 6531).
 
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -68,10 +70,52 @@ pub struct Notify {
     pub delay: bool,
 }
 
+impl Envelope {
+    /// Recipients that were named before, with the same wishes, are named once: so many are compared (0: all).
+    pub fn merge_duplicates(&mut self, most: usize) {
+        if self.recipients.len() < 2 {
+            return;
+        }
+        let most = if most == 0 { usize::MAX } else { most };
+        let mut seen = BTreeSet::new();
+        self.recipients.retain(|recipient| {
+            let Recipient { address, orcpt, notify, .. } = recipient;
+            let wishes = notify.map(|Notify { success, failure, delay }| [success, failure, delay]);
+            let domain = address.domain().map(|domain| domain.as_str().to_owned());
+            let key = (address.local().to_lowercase(), domain, orcpt.clone(), wishes);
+            !seen.contains(&key) && (seen.len() >= most || seen.insert(key))
+        });
+    }
+}
+
 impl Recipient {
     /// A recipient with no parameters.
     #[must_use]
     pub fn new(address: Address) -> Self {
         Self { address, original: None, orcpt: None, notify: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn who_is_named_twice_is_named_once() {
+        let merged = |list: &[(&str, Option<&str>)], most| {
+            let recipients = list.iter().map(|(text, orcpt)| Recipient {
+                orcpt: orcpt.map(Into::into),
+                ..Recipient::new(Address::parse(text).expect("an address"))
+            });
+            let mut envelope = Envelope { recipients: recipients.collect(), ..Envelope::default() };
+            envelope.merge_duplicates(most);
+            envelope.recipients.iter().map(|recipient| recipient.address.to_string()).collect::<Vec<_>>()
+        };
+        let list =
+            [("kevin@x", None), ("toto@x", None), ("Kevin@X", None), ("kevin@y", None), ("toto@x", Some("rfc822;t"))];
+        assert_eq!(merged(&list, 1000), ["kevin@x", "toto@x", "kevin@y", "toto@x"]);
+        assert_eq!(merged(&[list[0], list[0]], 0), ["kevin@x"]);
+        assert_eq!(merged(&[list[0], list[1], list[1], list[0]], 1), ["kevin@x", "toto@x", "toto@x"]);
     }
 }

@@ -1,6 +1,7 @@
 //! Mail transport: master, smtpd, pickup, qmgr, local, sendmail, mailq.
 
 pub mod bounce;
+pub mod cleanup;
 pub mod control;
 pub mod local;
 pub mod master;

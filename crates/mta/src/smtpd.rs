@@ -20,6 +20,7 @@ use durable::Dir;
 use privileges::{Exec, Jail, Network};
 use spool::{Queue, Spool};
 
+use crate::cleanup::Cleanup;
 use crate::control::{self, Order};
 use crate::set_up;
 
@@ -31,9 +32,11 @@ mod passwords;
 mod recipients;
 mod rules;
 mod server;
+mod standing;
 mod world;
 
 use committer::Committer;
+use recipients::Recipients;
 use server::Server;
 
 /// The program.
@@ -76,6 +79,8 @@ fn give_up_power(config: &Config) -> Result<(), String> {
     let mut readable: Vec<PathBuf> = vec![config.dir().to_owned()];
     readable.extend(config.list("alias_maps").into_iter().filter_map(|file| beside(file.into())));
     readable.extend(config.path("accounts_file").and_then(beside));
+    readable.extend(Recipients::of(config).files().into_iter().filter_map(beside));
+    readable.extend(Cleanup::new(config).directories());
     let mut read_only = set_up::system_files();
     read_only.extend(readable.iter().map(PathBuf::as_path));
     let queue = Path::new(config.text("queue_directory"));

@@ -8,7 +8,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::rewrite;
+use crate::rewrite::{self, Addresses};
 
 /// An unfinished line longer than this is passed on as it is.
 pub const MAX_HELD: usize = 2048;
@@ -26,17 +26,17 @@ pub struct Completion {
     pub date: String,
     /// The sender, with a full name where one is known.
     pub from: String,
-    /// `myorigin`: completes bare names in address fields.
-    pub origin: String,
 }
 
 /// The filter for one message: [`Head::push`] all its octets, then [`Head::end`].
 #[derive(Debug)]
 pub struct Head {
     completion: Option<Completion>,
+    /// What addresses in fields become; `None`: they stay.
+    rewriting: Option<Addresses>,
     place: Place,
     held: Vec<u8>,
-    /// The address field that may still go on, when bare names are completed.
+    /// The address field that may still go on, when addresses are rewritten.
     addresses: Vec<u8>,
     seen: Seen,
     message_id: Option<String>,
@@ -71,9 +71,10 @@ struct Seen {
 }
 
 impl Head {
-    /// Adds what is missing when `completion` says what with; else passes the header on, less what is dropped.
+    /// Adds what is missing when `completion` says what with, and rewrites addresses when told how; passes the rest on,
+    /// less what is dropped.
     #[must_use]
-    pub const fn new(completion: Option<Completion>) -> Self {
+    pub const fn new(completion: Option<Completion>, rewriting: Option<Addresses>) -> Self {
         let seen = Seen {
             message_id: false,
             date: false,
@@ -85,6 +86,7 @@ impl Head {
         };
         Self {
             completion,
+            rewriting,
             place: Place::Start,
             held: Vec::new(),
             addresses: Vec::new(),
@@ -205,7 +207,7 @@ impl Head {
         }
         self.place = Place::Field;
         self.note(name, line);
-        if self.completion.is_some() && rewrite::is_address_field(name) {
+        if self.rewriting.is_some() && rewrite::is_address_field(name) {
             self.addresses.extend_from_slice(line);
         } else {
             out.extend_from_slice(line);
@@ -228,8 +230,11 @@ impl Head {
         let colon = field.iter().position(|octet| *octet == b':').map_or(field.len(), |at| at + 1);
         let (name, value) = field.split_at(colon);
         out.extend_from_slice(name);
-        match &self.completion {
-            Some(completion) => out.extend_from_slice(&rewrite::complete_addresses(value, &completion.origin)),
+        match &self.rewriting {
+            Some(addresses) => {
+                let name = name.strip_suffix(b":").unwrap_or(name).trim_ascii_end();
+                out.extend_from_slice(&addresses.value(name, value));
+            }
             None => out.extend_from_slice(value),
         }
     }
@@ -291,11 +296,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn completion() -> Completion {
-        Completion { message_id: "<i@vm>".into(), date: "D".into(), from: "a@b".into(), origin: "o".into() }
+        Completion { message_id: "<i@vm>".into(), date: "D".into(), from: "a@b".into() }
     }
 
     fn run(parts: &[&[u8]], completion: Option<Completion>) -> (String, Option<String>) {
-        let mut head = Head::new(completion);
+        let rewriting = completion.as_ref().map(|_| Addresses { origin: "o".into(), change: None });
+        let mut head = Head::new(completion, rewriting);
         let mut out = Vec::new();
         for part in parts {
             head.push(part, &mut out);
@@ -343,7 +349,7 @@ mod tests {
 
     #[test]
     fn long_lines_take_no_memory() {
-        let mut head = Head::new(None);
+        let mut head = Head::new(None, None);
         let mut out = Vec::new();
         head.push(b"Bcc: ", &mut out);
         for _ in 0..100 {

@@ -1,6 +1,6 @@
 //! The server machine against `tests/sessions/*.session`; whole lines and one octet at a time.
 //!
-//! Settings: `in_my_networks`, `submission`, `starttls`, `auth always|tls`, `no_vrfy`, `early_talker`, `helo_required`,
+//! Settings: `in_my_networks`, `submission`, `starttls`, `tls_required`, `auth always|tls`, `no_vrfy`, `early_talker`, `helo_required`,
 //! `no_line_feeds`, `forbid_pipelining`, `discard WORDS`, `overshoot N`, `soft N`, `size N`, `recipients N`,
 //! `errors N`, `junk N`, `line N`, `client NAME ADDRESS`. Questions are written as in [`question`], answers read by [`answer`].
 
@@ -42,6 +42,7 @@ fn start(setup: &Setup) -> Session {
             forbid_pipelining: setup.has("forbid_pipelining"),
             submission: setup.has("submission"),
             tls_available: setup.has("starttls"),
+            tls_required: setup.has("tls_required"),
             auth: match setup.get("auth") {
                 Some("always") => Auth::Always,
                 Some("tls") => Auth::UnderTls,
@@ -74,7 +75,7 @@ fn question(question: &Question) -> String {
         Question::Authenticate(it) => {
             format!("authenticate {} {} {}", it.mechanism.name(), it.user, it.password.expose())
         }
-        Question::Recipient { sender, recipient, may_relay } => {
+        Question::Recipient { sender, recipient, may_relay, user: _ } => {
             let original = recipient.original.as_ref().map(|it| format!(" written {it}")).unwrap_or_default();
             let notify = recipient.notify.map(|it| format!(" notify {it:?}")).unwrap_or_default();
             let orcpt = recipient.orcpt.as_ref().map(|it| format!(" orcpt {it}")).unwrap_or_default();

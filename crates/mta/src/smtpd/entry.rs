@@ -2,14 +2,17 @@
 
 use std::io;
 
+use addresses::Kind;
 use mail::{Address, Body};
 use smtp::Reply;
 use smtp::headers::{Completion, Head};
 use smtp::server::Transaction;
 use spool::{Incoming, Origin};
 
+use tables::Trouble;
+
 use super::rules::Rules;
-use super::server::Server;
+use super::server::{Configured, Server};
 
 /// An open message.
 pub(super) struct Entry {
@@ -23,7 +26,12 @@ pub(super) struct Entry {
 
 impl Entry {
     /// Begins the message in memory.
-    pub(super) fn begin(server: &Server, rules: &Rules, transaction: &Transaction) -> io::Result<Self> {
+    pub(super) fn begin(server: &Server, configured: &Configured, transaction: &Transaction) -> Result<Self, Refused> {
+        let rules = &configured.rules;
+        let tables = configured.cleanup.tables().map_err(Refused::Lookup)?;
+        let envelope = tables.envelope(&transaction.envelope, Kind::Mail).map_err(Refused::Lookup)?;
+        let mut envelope = envelope.into_owned();
+        envelope.merge_duplicates(rules.duplicate_limit);
         let (now, zone) = server.now();
         let date = now.rfc5322_with_zone(&zone);
         let origin = Origin::Network {
@@ -33,19 +41,22 @@ impl Entry {
             user: transaction.user.clone(),
         };
         let binary = transaction.envelope.body == Body::BinaryMime;
-        let completion = transaction.complete_headers.then(|| Completion {
+        let completes = transaction.complete_headers || rules.complete_always;
+        let completion = completes.then(|| Completion {
             message_id: message_id(&now, transaction, rules),
-            from: from(transaction.envelope.reverse_path.as_ref(), rules),
+            from: from(envelope.reverse_path.as_ref(), rules),
             date: date.clone(),
-            origin: rules.origin.to_string(),
         });
+        let ours = transaction.complete_headers.then(|| rules.origin.to_string());
+        let rewriting = ours.or_else(|| rules.remote_domain.clone()).map(|origin| tables.addresses(origin));
         let mut received = transaction.received.field(&date);
         if binary {
             received = received.replace('\n', "\r\n");
         }
-        let incoming = server.spool.enter_as(transaction.id, &transaction.envelope, &origin);
-        let mut entry = Self { incoming, head: (!binary).then(|| Head::new(completion)), out: Vec::new(), held: 0 };
-        entry.incoming.write(received.as_bytes())?;
+        let incoming = server.spool.enter_as(transaction.id, &envelope, &origin);
+        let mut entry =
+            Self { incoming, head: (!binary).then(|| Head::new(completion, rewriting)), out: Vec::new(), held: 0 };
+        entry.incoming.write(received.as_bytes()).map_err(Refused::Disk)?;
         Ok(entry)
     }
 
@@ -82,9 +93,11 @@ impl Entry {
     }
 }
 
-/// Why a complete message is not taken.
+/// Why a message is not taken.
 #[derive(Debug)]
 pub(super) enum Refused {
+    /// What becomes of its addresses cannot be told now.
+    Lookup(Trouble),
     /// It has passed too many servers.
     Loop,
     /// The disk failed.
@@ -95,6 +108,10 @@ impl Refused {
     /// What the client is told.
     pub(super) fn reply(&self) -> Reply {
         match self {
+            Self::Lookup(trouble) => {
+                tracing::warn!("{trouble} -- message not accepted, try again later");
+                Reply::new(451, 3, 0, "Temporary lookup failure")
+            }
             Self::Loop => Reply::new(554, 4, 6, "Error: too many hops"),
             Self::Disk(e) => disk_reply(e),
         }

@@ -4,20 +4,32 @@
 //! each message; one who was not found is looked for again each time.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use accounts::Accounts;
 use config::Config;
 use handover::aliases::Live;
+use mail::{Address, Domain};
+use tables::Tables;
+use tables::address::Key;
 
 use crate::local::expand::split_extension;
 use crate::set_up;
 
-/// The local recipient table.
+/// Who has mail here, and in domains that we pass on (`local_recipient_maps`, `relay_recipient_maps`).
 pub(super) struct Recipients {
+    /// The list is empty: whoever is named exists.
+    everybody: bool,
+    /// `unix:passwd.byname`
+    users: bool,
+    /// `$alias_maps`
+    uses_aliases: bool,
     aliases: Mutex<Live>,
     accounts: Accounts,
+    tables: Tables,
+    relayed: Tables,
     found: Mutex<HashMap<String, Instant>>,
 }
 
@@ -27,15 +39,44 @@ pub(super) struct Trouble;
 
 impl Recipients {
     pub(super) fn of(config: &Config) -> Self {
+        let mut listed = config.list("local_recipient_maps");
+        let everybody = listed.is_empty();
+        let users = take(&mut listed, |item| item.trim_start_matches("proxy:") == "unix:passwd.byname");
+        let alias_maps = config.list("alias_maps");
+        let file = |item: &str| item[item.find('/').unwrap_or(0)..].to_owned();
+        let uses_aliases = take(&mut listed, |item| alias_maps.contains(&file(item)));
+        let tables = Tables::open(&listed.join(", ")).unwrap_or_else(|problem| {
+            tracing::error!("local_recipient_maps: {problem}");
+            Tables::open("fail:local_recipient_maps").unwrap_or_default()
+        });
         Self {
-            aliases: Mutex::new(Live::new(&config.list("alias_maps"))),
+            everybody,
+            users,
+            uses_aliases,
+            aliases: Mutex::new(Live::new(&alias_maps)),
             accounts: set_up::accounts(config),
+            tables,
+            relayed: config.tables("relay_recipient_maps"),
             found: Mutex::default(),
         }
     }
 
-    /// Whether there is mail for this local part: itself, or what stands before the extension.
-    pub(super) fn has(&self, local: &str, delimiter: &str) -> Result<bool, Trouble> {
+    /// The tables among them, for a jail.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        [self.tables.files(), self.relayed.files()].concat()
+    }
+
+    /// Whether a domain that we pass on has this mailbox, as far as we are told.
+    pub(super) fn has_relayed(&self, address: &Address, delimiter: &str) -> Result<bool, Trouble> {
+        Ok(self.relayed.is_empty() || listed(&self.relayed, address, delimiter)?)
+    }
+
+    /// Whether there is mail for this address at a domain of ours: its local part, or what stands before the extension.
+    pub(super) fn has(&self, address: &Address, delimiter: &str) -> Result<bool, Trouble> {
+        Ok(self.everybody || self.has_local(address.local(), delimiter)? || listed(&self.tables, address, delimiter)?)
+    }
+
+    fn has_local(&self, local: &str, delimiter: &str) -> Result<bool, Trouble> {
         // RFC 5321 §4.5.1: always; and where our own notices come from.
         if ["postmaster", "mailer-daemon", "double-bounce"].iter().any(|name| local.eq_ignore_ascii_case(name)) {
             return Ok(true);
@@ -44,10 +85,12 @@ impl Recipients {
             return Ok(true);
         }
         let (user, _) = split_extension(local, delimiter);
-        let has = self.is_alias(&[local, user]) || self.is_user(local)? || user != local && self.is_user(user)?;
+        let is_alias = self.uses_aliases && self.is_alias(&[local, user]);
+        let is_user = || Ok(self.users && (self.is_user(local)? || user != local && self.is_user(user)?));
+        let has = is_alias || is_user()?;
         if has {
             self.remember(local);
-        } else if lock(&self.aliases).unknown().is_some() {
+        } else if self.uses_aliases && lock(&self.aliases).unknown().is_some() {
             return Err(Trouble);
         }
         Ok(has)
@@ -82,6 +125,27 @@ impl Recipients {
     }
 }
 
+/// Whether tables list an address of a domain whose recipients they name.
+fn listed(tables: &Tables, address: &Address, delimiter: &str) -> Result<bool, Trouble> {
+    if tables.is_empty() {
+        return Ok(false);
+    }
+    let view = tables.view().map_err(|trouble| {
+        tracing::warn!("{trouble}");
+        Trouble
+    })?;
+    let domain = address.domain().map_or("", Domain::as_str);
+    let key = Key { local: address.local(), domain, is_ours: true, delimiters: delimiter };
+    Ok(key.find(&view).is_some())
+}
+
+/// Takes the items out that are meant; whether there were any.
+fn take(items: &mut Vec<String>, meant: impl Fn(&str) -> bool) -> bool {
+    let before = items.len();
+    items.retain(|item| !meant(item));
+    items.len() < before
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -105,10 +169,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("dir");
         let recipients = recipients(dir.path());
         for name in ["kevin", "Kevin", "kevin+lists", "root", "POSTMASTER", "list+x"] {
-            assert_eq!(recipients.has(name, "+"), Ok(true), "{name}");
+            assert_eq!(recipients.has_local(name, "+"), Ok(true), "{name}");
         }
         for name in ["nobodyx", "kevin-lists", "+kevin", "list", "../kevin", ""] {
-            assert_eq!(recipients.has(name, "+"), Ok(false), "{name}");
+            assert_eq!(recipients.has_local(name, "+"), Ok(false), "{name}");
         }
     }
 
@@ -116,10 +180,10 @@ mod tests {
     fn a_new_user_exists_at_once_and_a_lost_list_is_no_refusal() {
         let dir = tempfile::tempdir().expect("dir");
         let recipients = recipients(dir.path());
-        assert_eq!(recipients.has("foo", "+"), Ok(false));
+        assert_eq!(recipients.has_local("foo", "+"), Ok(false));
         std::fs::write(dir.path().join("accounts"), "foo:*:1001:1001:Foo:/home/foo:/bin/sh\n").expect("write");
-        assert_eq!(recipients.has("foo", "+"), Ok(true));
+        assert_eq!(recipients.has_local("foo", "+"), Ok(true));
         std::fs::remove_file(dir.path().join("accounts")).expect("remove");
-        assert_eq!(recipients.has("bar", "+"), Err(Trouble));
+        assert_eq!(recipients.has_local("bar", "+"), Err(Trouble));
     }
 }

@@ -22,7 +22,9 @@ pub(super) struct Rules {
     discarded: Vec<String>,
     destinations: HashSet<String>,
     relay_domains: HashSet<String>,
-    tls: bool,
+    /// Domains of mailboxes that are not users of this machine.
+    mailbox_domains: HashSet<String>,
+    tls: TlsLevel,
     auth: Auth,
     vrfy: bool,
     limits: Limits,
@@ -31,10 +33,23 @@ pub(super) struct Rules {
     /// `luser_relay` takes whom nobody knows.
     pub(super) everybody_exists: bool,
     pub(super) hop_limit: usize,
+    pub(super) duplicate_limit: usize,
     /// Octets the disk must have left.
     pub(super) least_space: u64,
     pub(super) per_client: usize,
     pub(super) soft_bounce: bool,
+    /// Missing header fields are added for everybody (`always_add_missing_headers`).
+    pub(super) complete_always: bool,
+    /// Completes bare names in header fields of mail from outside.
+    pub(super) remote_domain: Option<String>,
+}
+
+/// What STARTTLS is (`smtpd_tls_security_level`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TlsLevel {
+    None,
+    May,
+    Encrypt,
 }
 
 impl Rules {
@@ -62,7 +77,12 @@ impl Rules {
             discarded: config.list("smtpd_discard_ehlo_keywords"),
             destinations: domains(config, "mydestination"),
             relay_domains: domains(config, "relay_domains"),
-            tls: config.text("smtpd_tls_security_level") != "none",
+            mailbox_domains: domains(config, "virtual_mailbox_domains"),
+            tls: match config.text("smtpd_tls_security_level") {
+                "none" => TlsLevel::None,
+                "encrypt" => TlsLevel::Encrypt,
+                _ => TlsLevel::May,
+            },
             auth: auth(config),
             vrfy: !config.flag("disable_vrfy_command"),
             limits: limits(config),
@@ -70,9 +90,13 @@ impl Rules {
             delimiter: config.text("recipient_delimiter").to_owned(),
             everybody_exists: !config.text("luser_relay").is_empty(),
             hop_limit: count(config, "hopcount_limit"),
+            duplicate_limit: count(config, "duplicate_filter_limit"),
             least_space: config.bytes("queue_minfree").max(size.saturating_add(size / 2)),
             per_client: count(config, "smtpd_client_connection_count_limit"),
             soft_bounce: config.flag("soft_bounce"),
+            complete_always: config.flag("always_add_missing_headers"),
+            remote_domain: Some(config.text("remote_header_rewrite_domain").trim().to_owned())
+                .filter(|domain| !domain.is_empty()),
         }
     }
 
@@ -87,7 +111,8 @@ impl Rules {
             helo_required: self.helo_required,
             forbid_pipelining: self.forbid_pipelining && !visit.trusted,
             submission: service != Service::Smtp,
-            tls_available: self.tls && visit.tls_loaded,
+            tls_available: self.tls != TlsLevel::None && visit.tls_loaded,
+            tls_required: self.tls == TlsLevel::Encrypt,
             auth: self.auth,
             vrfy: self.vrfy,
             early_talker: visit.early_talker,
@@ -106,6 +131,11 @@ impl Rules {
     /// Whether mail for this domain is delivered here.
     pub(super) fn is_ours(&self, domain: &Domain) -> bool {
         self.destinations.contains(domain.as_str())
+    }
+
+    /// Whether the domain's mailboxes are kept elsewhere than with the users of this machine.
+    pub(super) fn has_mailboxes(&self, domain: &Domain) -> bool {
+        self.mailbox_domains.contains(domain.as_str())
     }
 
     /// Whether mail for this domain, or one above it, may pass through from anybody.

@@ -22,6 +22,7 @@ use super::names::Names;
 use super::passwords::Passwords;
 use super::recipients::Recipients;
 use super::rules::Rules;
+use crate::cleanup::Cleanup;
 
 /// Shared by all sessions.
 pub(super) struct Server {
@@ -43,11 +44,12 @@ pub(super) struct Server {
 pub(super) struct Configured {
     pub(super) rules: Rules,
     pub(super) recipients: Recipients,
+    pub(super) cleanup: Cleanup,
 }
 
 impl Configured {
-    fn of(config: &Config) -> Arc<Self> {
-        Arc::new(Self { rules: Rules::of(config), recipients: Recipients::of(config) })
+    pub(super) fn of(config: &Config) -> Arc<Self> {
+        Arc::new(Self { rules: Rules::of(config), recipients: Recipients::of(config), cleanup: Cleanup::new(config) })
     }
 }
 

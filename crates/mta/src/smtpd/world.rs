@@ -12,7 +12,6 @@ use smtp::server::{Answer, Client, Question, Transaction};
 
 use super::door;
 use super::entry::{self, Entry};
-use super::recipients::Trouble;
 use super::rules::Rules;
 use super::server::{Configured, Server};
 
@@ -40,7 +39,7 @@ impl World for Session {
                 self.entry = None;
                 Answer::Accepted
             }
-            Question::Verify(address) => self.verify(&address),
+            Question::Verify(address) => self.configured.recipient(&address, &address, false),
             // Which domains have mail waiting is known to qmgr only, and it tries them by itself.
             Question::Flush(_) => Answer::Unavailable,
         }
@@ -80,48 +79,16 @@ impl Session {
             _ => {}
         }
         let said = recipient.original.as_ref().unwrap_or(&recipient.address);
-        let Some(domain) = recipient.address.domain() else { return self.local(said, recipient.address.local()) };
-        if self.rules().is_ours(domain) {
-            return self.local(said, recipient.address.local());
-        }
-        if may_relay || self.rules().is_relayed(domain) {
-            return Answer::Accepted;
-        }
-        Answer::Refused(Reply::new(454, 7, 1, format!("<{said}>: Relay access denied")))
-    }
-
-    fn local(&self, said: &Address, local: &str) -> Answer {
-        if self.rules().everybody_exists {
-            return Answer::Accepted;
-        }
-        match self.configured.recipients.has(local, &self.rules().delimiter) {
-            Ok(true) => Answer::Accepted,
-            Ok(false) => {
-                let code = if self.rules().soft_bounce { 450 } else { 550 };
-                let text = format!("<{said}>: Recipient address rejected: User unknown in local recipient table");
-                Answer::Refused(Reply::new(code, 1, 1, text))
-            }
-            Err(Trouble) => Answer::Refused(Reply::new(451, 3, 0, format!("<{said}>: Temporary lookup failure"))),
-        }
-    }
-
-    fn verify(&self, address: &Address) -> Answer {
-        match address.domain() {
-            Some(domain) if !self.rules().is_ours(domain) => match self.rules().is_relayed(domain) {
-                true => Answer::Accepted,
-                false => Answer::Refused(Reply::new(454, 7, 1, format!("<{address}>: Relay access denied"))),
-            },
-            _ => self.local(address, address.local()),
-        }
+        self.configured.recipient(said, &recipient.address, may_relay)
     }
 
     fn open(&mut self, transaction: &Transaction) -> Answer {
-        match Entry::begin(&self.server, &self.configured.rules, transaction) {
+        match Entry::begin(&self.server, &self.configured, transaction) {
             Ok(entry) => {
                 self.entry = Some(entry);
                 Answer::Accepted
             }
-            Err(e) => Answer::Refused(entry::disk_reply(&e)),
+            Err(refused) => Answer::Refused(refused.reply()),
         }
     }
 

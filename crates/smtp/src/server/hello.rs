@@ -80,6 +80,11 @@ impl Session {
     /// Whether HELO, TLS and AUTH, where demanded, have gone before.
     pub(super) fn permitted(&self, verb: Verb) -> Result<(), Reply> {
         let policy = &self.settings.policy;
+        // RFC 3207 §4: what may come before STARTTLS.
+        let before_tls = matches!(verb, Verb::Helo | Verb::Ehlo | Verb::StartTls | Verb::Noop | Verb::Quit);
+        if policy.tls_required && self.security == Security::Clear && !before_tls {
+            return Err(Reply::new(530, 7, 0, "Must issue a STARTTLS command first"));
+        }
         if policy.helo_required && matches!(verb, Verb::Mail | Verb::Etrn) && self.peer.hello.is_none() {
             return Err(Reply::new(503, 5, 1, "Error: send HELO/EHLO first"));
         }
@@ -150,7 +155,7 @@ impl Session {
         match self.settings.policy.auth {
             Auth::Off => false,
             Auth::UnderTls => self.security == Security::Tls,
-            Auth::Always => true,
+            Auth::Always => self.security == Security::Tls || !self.settings.policy.tls_required,
         }
     }
 

@@ -35,6 +35,8 @@ pub enum Question {
         recipient: Recipient,
         /// The client is in `mynetworks` or has authenticated: may relay.
         may_relay: bool,
+        /// Who authenticated, if anybody.
+        user: Option<alloc::string::String>,
     },
     /// Choose the queue id of a new message. Nothing need touch the disk.
     Name,

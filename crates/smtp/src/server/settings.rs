@@ -50,6 +50,8 @@ pub struct Policy {
     pub submission: bool,
     /// STARTTLS can be offered.
     pub tls_available: bool,
+    /// Nothing but TLS first (`smtpd_tls_security_level: encrypt`).
+    pub tls_required: bool,
     /// AUTH at all (`smtpd_sasl_auth_enable`).
     pub auth: Auth,
     /// VRFY answers (`disable_vrfy_command` off).
@@ -108,6 +110,7 @@ impl Default for Policy {
             forbid_pipelining: false,
             submission: false,
             tls_available: false,
+            tls_required: false,
             auth: Auth::Off,
             vrfy: true,
             early_talker: false,

@@ -77,7 +77,8 @@ impl Session {
         let original = written.domain().is_none().then(|| written.clone());
         let address = written.qualified(&self.settings.origin);
         let recipient = Recipient { address, original, orcpt: parameters.orcpt, notify: parameters.notify };
-        let question = Question::Recipient { sender, recipient: recipient.clone(), may_relay: self.is_ours() };
+        let user = self.peer.login.as_ref().map(|(_, user)| user.clone());
+        let question = Question::Recipient { sender, recipient: recipient.clone(), may_relay: self.is_ours(), user };
         self.ask(question, Asked::Recipient(recipient), effects);
         Ok(())
     }
