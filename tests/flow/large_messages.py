@@ -78,11 +78,11 @@ def pop3_size(session):
 
 
 def pop3():
-    return many_sessions("popd", "pop3", pop3_session, pop3_size, in_maildir)
+    return many_sessions("popd", "pop3", pop3_session, pop3_size, in_maildir, count=60)
 
 
 def pop3_mbox():
-    return many_sessions("popd", "pop3", pop3_session, pop3_size, in_mbox, count=20, home_mailbox="")
+    return many_sessions("popd", "pop3", pop3_session, pop3_size, in_mbox, count=8, home_mailbox="")
 
 
 def imap_session(system):
@@ -132,4 +132,58 @@ def parts():
         return f"{used // 1024} MiB"
 
 
-run(pop3, pop3_mbox, imap, parts)
+def append_in(system, left):
+    """Many clients send large messages: all are interrupted but one, and nothing of the others is left."""
+    octets = content().replace(b"\n", b"\r\n")
+    sessions = []
+    for number in range(20):
+        session = system.imap()
+        session.line()
+        session.send("a login kevin kevin")
+        session.line()
+        session.send(f"b append inbox (\\Flagged $work) {{{len(octets)}{'+' if number % 2 else ''}}}")
+        if number % 2 == 0 and not (line := session.line()).startswith("+"):
+            raise Failure(line)
+        session.send(octets[:SIZE // 2])
+        sessions.append(session)
+    sessions[0].send(octets[SIZE // 2:] + b"\r\n")
+    if not re.fullmatch(r"b OK \[APPENDUID \d+ 1\] Append completed\.", line := sessions[0].line()):
+        raise Failure(line)
+    used = peak(system, "imap")
+    [session.close() for session in sessions[1:]]
+    system.wait("nothing to be left", lambda: not left())
+    sessions[0].send("c select inbox")
+    while not sessions[0].line().startswith("c OK"):
+        pass
+    sessions[0].send("d fetch 1 (flags body.peek[])")
+    size = imap_size(sessions[0])
+    got = sessions[0].file.read(size)
+    if got.replace(b"\r\n>From ", b"\r\nFrom ") != octets:
+        raise Failure("another message was stored")
+    return used
+
+
+def append():
+    with System(services=["imapd"], mail_max_userip_connections=30) as system:
+        used = append_in(system, lambda: os.listdir(system.home / "kevin" / "Maildir" / "tmp"))
+        if used > MOST // 4:
+            raise Failure(f"took {used // 1024} MiB")
+        session = system.imap()
+        session.line()
+        session.send("a login kevin kevin")
+        session.line()
+        session.send("b append inbox {300000000}")
+        if (line := session.line()) != "b NO [TOOBIG] Message is too large.":
+            raise Failure(line)
+        return f"{used // 1024} MiB"
+
+
+def append_mbox():
+    with System(services=["imapd"], mail_max_userip_connections=30, home_mailbox="") as system:
+        used = append_in(system, lambda: os.listdir(system.home / "kevin" / "mail"))
+        if used > MOST:
+            raise Failure(f"took {used // 1024} MiB")
+        return f"{used // 1024} MiB"
+
+
+run(pop3, pop3_mbox, imap, parts, append, append_mbox)

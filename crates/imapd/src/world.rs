@@ -35,11 +35,16 @@ struct Open {
     follower: Arc<Follower>,
 }
 
-/// A message of an APPEND, as far as it came.
+/// A message of an APPEND, as far as it came. Dropped, it leaves nothing.
 struct Incoming {
     message: NewMessage,
-    octets: Vec<u8>,
+    stored: mailstore::Incoming,
+    /// What is not written yet: a small message costs one errand to the disk.
+    held: Vec<u8>,
 }
+
+/// So much is held.
+const HELD: usize = 128 * 1024;
 
 impl ImapWorld {
     pub(crate) const fn new(mailboxes: Arc<Mailboxes>) -> Self {
@@ -158,14 +163,9 @@ impl ImapWorld {
     async fn append_question(&mut self, question: Question) -> Answer {
         match question {
             Question::AppendBegin(message) => self.append_begin(message).await,
-            Question::AppendChunk(octets) => {
-                if let Some(incoming) = &mut self.incoming {
-                    incoming.octets.extend_from_slice(&octets);
-                }
-                Answer::Done
-            }
+            Question::AppendChunk(octets) => self.append_chunk(&octets).await,
             Question::AppendCommit => match self.incoming.take() {
-                Some(incoming) => self.with_all(move |all| append(all, &incoming)).await,
+                Some(incoming) => self.with_all(move |all| append(all, incoming.written()?)).await,
                 None => Answer::Refused(Trouble::Internal),
             },
             // Only AppendCancel is left.
@@ -178,17 +178,36 @@ impl ImapWorld {
 
     /// A client that waits is told before it sends for nothing.
     async fn append_begin(&mut self, message: NewMessage) -> Answer {
-        let name = message.mailbox.clone();
-        let answer = self.with_all(move |all| {
-            let shared = all.get(&name)?;
-            shared.lock().mailbox.writable()?;
-            Ok(Answer::Done)
-        });
-        let answer = answer.await;
-        if answer == Answer::Done {
-            self.incoming = Some(Incoming { message, octets: Vec::new() });
+        self.incoming = None;
+        let (all, name) = (self.mailboxes.clone(), message.mailbox.clone());
+        match blocking(move || all.get(&name)?.lock().mailbox.begin_append()).await {
+            Ok(stored) => {
+                self.incoming = Some(Incoming { message, stored, held: Vec::new() });
+                Answer::Done
+            }
+            Err(refused) => refused,
         }
-        answer
+    }
+
+    async fn append_chunk(&mut self, octets: &[u8]) -> Answer {
+        let Some(mut incoming) = self.incoming.take() else { return Answer::Refused(Trouble::Internal) };
+        incoming.held.extend_from_slice(octets);
+        let written = if incoming.held.len() < HELD { Ok(incoming) } else { blocking(|| incoming.written()).await };
+        match written {
+            Ok(incoming) => {
+                self.incoming = Some(incoming);
+                Answer::Done
+            }
+            Err(refused) => refused,
+        }
+    }
+}
+
+impl Incoming {
+    fn written(mut self) -> Result<Self, Error> {
+        self.stored.write(&self.held)?;
+        self.held.clear();
+        Ok(self)
     }
 }
 
@@ -269,16 +288,13 @@ fn transfer(from: &Arc<Shared>, to: &Arc<Shared>, uids: &[Uid], how: Transfer) -
     Ok(Answer::Copied(validity, pairs))
 }
 
-fn append(all: &Mailboxes, incoming: &Incoming) -> Result<Answer, Error> {
-    let shared = all.get(&incoming.message.mailbox)?;
-    let message = mailstore::NewMessage {
-        content: &incoming.octets,
-        flags: incoming.message.flags.clone(),
-        date: incoming.message.date.unwrap_or_else(now),
-    };
-    let uids = shared.change(|mailbox| mailbox.append(&[message]))?;
+fn append(all: &Mailboxes, incoming: Incoming) -> Result<Answer, Error> {
+    let Incoming { message, stored, .. } = incoming;
+    let shared = all.get(&message.mailbox)?;
+    let date = message.date.unwrap_or_else(now);
+    let uid = shared.change(|mailbox| mailbox.store(stored, &message.flags, date))?;
     let validity = shared.lock().mailbox.snapshot().uid_validity;
-    uids.first().map(|uid| Answer::Appended(validity, *uid)).ok_or(Error::NoMessage)
+    Ok(Answer::Appended(validity, uid))
 }
 
 fn now() -> Moment {

@@ -68,25 +68,38 @@ fn beginning(file: &File) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&text[..got]).into_owned())
 }
 
-/// The lock file when nobody holds it any more, to be unlinked while it is kept open: of several who find it so, one gets
-/// it, and none can take away the lock that another has made meanwhile.
-pub(crate) fn stale(dir: &Dir, name: &str) -> Option<File> {
+/// A lock file that nobody holds any more, to be unlinked while it is kept open: of several who find it so, one gets it, and
+/// none can take away the lock that another has made meanwhile.
+pub(crate) struct Stale {
+    /// It.
+    pub(crate) file: File,
+    /// Its holder is known to be gone: it is not only old.
+    pub(crate) is_gone: bool,
+}
+
+pub(crate) fn stale(dir: &Dir, name: &str) -> Option<Stale> {
     let file = dir.open_file(name, Access::Read).ok()?;
     let meta = file.meta().ok()?;
     let text = beginning(&file).unwrap_or_default();
     let limit = if text.is_empty() { uptime().min(STALE) } else { STALE };
     let is_old = SystemTime::now().duration_since(meta.mtime).is_ok_and(|age| age > limit);
-    if !is_old && !is_gone(&text) {
+    let is_gone = is_gone(&text);
+    if !is_old && !is_gone {
         return None;
     }
     file.flock(Lock::Exclusive, Patience::None).ok()?;
     let named = dir.stat(name).ok()?;
-    ((named.inode, named.device) == (meta.inode, meta.device)).then_some(file)
+    ((named.inode, named.device) == (meta.inode, meta.device)).then_some(Stale { file, is_gone })
 }
 
 /// What this process writes into its locks.
 pub(crate) fn named() -> String {
     format!("{}\n{}\n{}\n", std::process::id(), boot(), host())
+}
+
+/// Where in a lock file what its user writes there begins.
+pub(crate) fn after_holder(text: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(b'\n', text).nth(2).map(|at| at + 1)
 }
 
 /// Empty where it cannot be known.

@@ -10,6 +10,7 @@
 
 pub mod error;
 mod holder;
+mod incoming;
 mod line_ends;
 pub mod mailbox;
 pub mod maildir;
@@ -21,6 +22,7 @@ pub mod store;
 mod subscriptions;
 
 pub use error::Error;
+pub use incoming::Incoming;
 pub use mailbox::Mailbox;
 pub use message::{Changes, Content, FlagChange, Message, NewMessage, Snapshot};
 pub use reading::Reading;

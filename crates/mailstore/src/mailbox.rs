@@ -7,7 +7,7 @@ use mail::{Flags, Uid};
 
 use crate::maildir::folder::Maildir;
 use crate::mbox::folder::Mbox;
-use crate::{Changes, Error, FlagChange, NewMessage, Reading, Snapshot};
+use crate::{Changes, Error, FlagChange, Incoming, NewMessage, Reading, Snapshot};
 
 /// A mailbox: its last snapshot, and what can be done with it. One value serves all sessions of a user; it locks the
 /// files only while it changes them.
@@ -194,6 +194,28 @@ impl Mailbox {
         match &mut self.format {
             Format::Maildir(maildir) => maildir.append(messages),
             Format::Mbox(mbox) => mbox.append(messages),
+        }
+    }
+
+    /// Begins a message that comes piece by piece.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`], [`Error::Full`] or the disk refuses.
+    pub fn begin_append(&self) -> Result<Incoming, Error> {
+        match &self.format {
+            Format::Maildir(maildir) => maildir.begin_append(),
+            Format::Mbox(mbox) => mbox.begin_append(),
+        }
+    }
+
+    /// Stores a message that came, as [`Mailbox::append`] does.
+    ///
+    /// # Errors
+    /// As [`Mailbox::append`].
+    pub fn store(&mut self, incoming: Incoming, flags: &Flags, date: Moment) -> Result<Uid, Error> {
+        match &mut self.format {
+            Format::Maildir(maildir) => maildir.store(incoming, flags, date),
+            Format::Mbox(mbox) => mbox.store(incoming, flags, date),
         }
     }
 

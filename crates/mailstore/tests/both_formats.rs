@@ -106,6 +106,44 @@ fn a_large_message_is_read_piece_by_piece_while_the_mailbox_changes() {
 }
 
 #[test]
+fn messages_come_piece_by_piece() {
+    let home = tempfile::tempdir().expect("tempdir");
+    let date = Moment::utc(1_795_191_110);
+    let mut flags = Flags::default();
+    flags.set(Flag::Flagged);
+    flags.keywords.insert("work".into());
+    for store in stores(home.path()) {
+        let mut inbox = store.mailbox(&MailboxName::inbox()).expect("inbox");
+        let long = |head: &str| format!("{head}{}", "From here to there\r\n".repeat(100_000));
+        let given_up = inbox.begin_append().expect("begin");
+        drop(given_up);
+        for text in ["Subject: a\r\n\r\none\r\n", &long("Subject: b\r\n\r\n"), &long("\r\n"), &long("X: header\r\n ")] {
+            let mut incoming = inbox.begin_append().expect("begin");
+            for piece in text.as_bytes().chunks(70_001) {
+                incoming.write(piece).expect("write");
+            }
+            let uid = inbox.store(incoming, &flags, date).expect("store");
+            assert_eq!(inbox.refresh().expect("refresh").appeared, [uid]);
+            let read = String::from_utf8(inbox.read(uid).expect("read")).expect("text");
+            let header_only = text.starts_with("X:");
+            assert!(
+                read.replace("\r\n>From ", "\r\nFrom ").trim_end() == text.trim_end() || header_only,
+                "{}",
+                &read[..200]
+            );
+            assert_eq!(inbox.size(uid).expect("size"), read.len() as u64);
+            assert_eq!(inbox.date(uid).expect("date"), date);
+            assert_eq!(inbox.flags(uid), Some(&flags));
+        }
+        let again = store.mailbox(&MailboxName::inbox()).expect("inbox");
+        assert_eq!(again.snapshot().messages, inbox.snapshot().messages);
+        assert_eq!(again.snapshot().messages.len(), 4);
+    }
+    let left = |place: &str| std::fs::read_dir(home.path().join(place)).expect("dir").count();
+    assert_eq!((left("Maildir/tmp"), left("mail"), left("spool")), (0, 0, 1));
+}
+
+#[test]
 fn names_that_lead_elsewhere_are_refused() {
     let home = tempfile::tempdir().expect("tempdir");
     for store in stores(home.path()) {

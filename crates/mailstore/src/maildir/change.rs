@@ -20,9 +20,9 @@ use super::keywords::{self, Keywords};
 use super::name;
 use super::scan::{Folder, Place};
 use super::uidlist;
-use crate::line_ends::{Bare, to_crlf, to_lf};
+use crate::line_ends::{Bare, to_crlf};
 use crate::reading::{Reading, Source};
-use crate::{Error, FlagChange, NewMessage, holder};
+use crate::{Error, FlagChange, Incoming, NewMessage, holder};
 
 /// How often a file that moved is looked for.
 const TRIES: u32 = 4;
@@ -245,32 +245,43 @@ impl Maildir {
 
     pub(crate) fn append(&mut self, messages: &[NewMessage<'_>]) -> Result<Vec<Uid>, Error> {
         self.need_keywords(messages.iter().map(|message| &message.flags))?;
-        let mut placed = Group::default();
+        let mut group = Group::default();
         for message in messages {
-            let written = self.write_temporary(message, &mut placed)?;
-            let name = if message.flags == Flags::default() {
-                written.1
-            } else {
-                name::with_flags(&written.1, &message.flags, &self.keywords)
-            };
-            placed.plan.push((written.0, name));
+            let mut incoming = self.begin_append()?;
+            incoming.write(message.content)?;
+            self.seal(incoming, (&message.flags, message.date), &mut group)?;
         }
-        placed.move_in(self)?;
-        self.finish(placed)
+        group.move_in(self)?;
+        self.finish(group)
     }
 
-    /// A file in `tmp/`, written, dated and synced; returns its name there and its name with sizes.
-    fn write_temporary(&self, message: &NewMessage<'_>, group: &mut Group) -> Result<(String, String), Error> {
+    /// A file in `tmp/`.
+    pub(crate) fn begin_append(&self) -> Result<Incoming, Error> {
         let tmp = &self.folders.tmp;
-        let (temporary, file) = create_unique(tmp, &self.tree.naming).map_err(Error::write_refused)?;
+        let (name, file) = create_unique(tmp, &self.tree.naming).map_err(Error::write_refused)?;
+        Ok(Incoming::named(file, tmp.clone(), name))
+    }
+
+    pub(crate) fn store(&mut self, incoming: Incoming, flags: &Flags, date: Moment) -> Result<Uid, Error> {
+        self.need_keywords([flags])?;
+        let mut group = Group::default();
+        self.seal(incoming, (flags, date), &mut group)?;
+        group.move_in(self)?;
+        self.finish(group)?.first().copied().ok_or(Error::NoMessage)
+    }
+
+    /// Dates and syncs a file in `tmp/`; its final name tells sizes and flags.
+    fn seal(&self, mut incoming: Incoming, about: (&Flags, Moment), group: &mut Group) -> Result<(), Error> {
+        let (tmp, (flags, date)) = (&self.folders.tmp, about);
+        let wide = incoming.end()?;
+        let temporary = incoming.take_name()?;
         group.placed.push(Placed { dir: tmp.clone(), name: temporary.clone() });
-        let content = to_lf(message.content);
-        let wide = content.len() as u64 + Bare::default().count(&content);
-        file.append(&content)?;
-        tmp.set_mtime(&temporary, time_of(message.date))?;
-        file.sync()?;
-        let name = format!("{temporary},S={},W={wide}", content.len());
-        Ok((temporary, name))
+        tmp.set_mtime(&temporary, time_of(date))?;
+        incoming.file.sync()?;
+        let name = format!("{temporary},S={},W={wide}", incoming.size);
+        let name = if *flags == Flags::default() { name } else { name::with_flags(&name, flags, &self.keywords) };
+        group.plan.push((temporary, name));
+        Ok(())
     }
 
     pub(crate) fn copy(&mut self, uids: &[Uid], to: &mut Self) -> Result<Vec<(Uid, Uid)>, Error> {

@@ -3,21 +3,23 @@
 //! | state | file | a power cut or kill leaves |
 //! |---|---|---|
 //! | locked | old mailbox | old mailbox (and a dotlock whose holder is known to be gone) |
-//! | writing | old mailbox, then part of the message | old mailbox, then perhaps a part; the queue delivers again |
+//! | writing | old mailbox, then part of the message | the next who locks takes the part away ([`super::tail`]); after a power cut it may stay; the queue delivers again |
 //! | synced | old mailbox, then the message | that; if it was not yet told, the queue delivers a second copy |
 //!
 //! The octets of the old mailbox are never written to. When an error stops the writing, the file is cut back to its old
 //! length before the locks are given up.
 
 use std::io;
+use std::ops::Range;
 use std::time::Duration;
 
 use durable::{Dir, File};
 use mail::date::Moment;
 
 use super::journal;
-use super::lock::{Missing, Place};
+use super::lock::{Locked, Missing, Place};
 use super::quoting::Quoting;
+use super::tail::{self, Comes, Tail};
 use crate::store::Privileged;
 use crate::{Content, Error};
 
@@ -50,14 +52,38 @@ pub fn append(dir: &Dir, name: &str, content: &Content<'_>, how: &Append<'_>) ->
     };
     let locked = place.lock_to_write(Missing::Create)?;
     journal::recover(&place, &locked.file)?;
-    let old = locked.file.meta()?.size;
+    let old = tail::settled(&locked.file)?;
     let message = content.prefix.len() as u64 + content.range.end.saturating_sub(content.range.start);
     if how.size_limit > 0 && old.saturating_add(message) > how.size_limit {
         return Err(Error::OverLimit);
     }
     let mut start = separator(&locked.file, old)?;
     start.extend(from_line(how.sender, how.date).into_bytes());
-    at_end(&locked.file, old, || write(&locked.file, (start, old), content))
+    let mut quoting = Quoting::new();
+    quoting.feed(content.prefix, &mut start);
+    write(&locked, old, Source { quoting, start, file: content.file, range: content.range.clone() })
+}
+
+/// What is to be written.
+pub(super) struct Source<'a> {
+    /// What the message has gone through so far.
+    pub(super) quoting: Quoting,
+    /// Goes in front, as it is.
+    pub(super) start: Vec<u8>,
+    /// The rest.
+    pub(super) file: &'a File,
+    pub(super) range: Range<u64>,
+}
+
+/// Writes a message at the end of the mbox, whose length is `old`, and syncs it; whatever fails, it has its old length again.
+pub(super) fn write(locked: &Locked, old: u64, source: Source<'_>) -> Result<(), Error> {
+    let mut tail = Tail::new(locked, old)?;
+    let result = copy(&mut tail, source).and_then(|()| locked.file.sync().map_err(Error::from));
+    if result.is_err() {
+        // If this fails too, the disk is beyond our help; the message is not acknowledged and comes again.
+        let _ = locked.file.set_len(old);
+    }
+    result
 }
 
 /// `From kevin@m3102.com  Fri Nov 20 16:11:07 2026`
@@ -79,24 +105,13 @@ pub(crate) fn separator(file: &File, size: u64) -> Result<Vec<u8>, Error> {
     })
 }
 
-/// Runs `write` and syncs; whatever fails, the file has its old length again.
-fn at_end(file: &File, old: u64, write: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
-    let result = write().and_then(|()| file.sync().map_err(Error::from));
-    if result.is_err() {
-        // If this fails too, the disk is beyond our help; the message is not acknowledged and comes again.
-        let _ = file.set_len(old);
-    }
-    result
-}
-
-fn write(file: &File, (mut out, mut at): (Vec<u8>, u64), content: &Content<'_>) -> Result<(), Error> {
-    let mut quoting = Quoting::new();
-    quoting.feed(content.prefix, &mut out);
-    let mut from = content.range.start;
+fn copy(tail: &mut Tail<'_>, source: Source<'_>) -> Result<(), Error> {
+    let Source { mut quoting, start: mut out, file, range } = source;
+    let mut from = range.start;
     let mut chunk = vec![0; CHUNK];
-    while from < content.range.end {
-        let want = usize::try_from(content.range.end - from).unwrap_or(CHUNK).min(CHUNK);
-        match content.file.read_at(&mut chunk[..want], from)? {
+    while from < range.end {
+        let want = usize::try_from(range.end - from).unwrap_or(CHUNK).min(CHUNK);
+        match file.read_at(&mut chunk[..want], from)? {
             0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
             n => {
                 quoting.feed(&chunk[..n], &mut out);
@@ -104,14 +119,12 @@ fn write(file: &File, (mut out, mut at): (Vec<u8>, u64), content: &Content<'_>) 
             }
         }
         if out.len() >= CHUNK {
-            file.write_at(&out, at)?;
-            at += out.len() as u64;
+            tail.write(&out, Comes::More)?;
             out.clear();
         }
     }
     quoting.finish(&mut out);
-    file.write_at(&out, at)?;
-    Ok(())
+    tail.write(&out, Comes::Last)
 }
 
 #[cfg(test)]
@@ -251,6 +264,56 @@ mod tests {
                 if cut.survival == Survival::Synced && !*kevin {
                     assert!(found == OLD || found == after());
                 }
+            },
+        );
+    }
+
+    /// The lock that a killed process left, as others find it once the process is gone.
+    fn leave_by_the_dead(dir: &Dir, lock: &str) {
+        let Ok(text) = content(dir, lock) else { return };
+        let mut child = std::process::Command::new("true").spawn().expect("spawn");
+        child.wait().expect("wait");
+        let own = std::process::id().to_string();
+        let rest = text.strip_prefix(own.as_bytes()).unwrap_or(&text);
+        let text = [child.id().to_string().as_bytes(), rest].concat();
+        dir.unlink(lock).expect("unlink");
+        dir.create(lock, 0o644).and_then(|lock| lock.append(&text)).expect("lock");
+    }
+
+    #[test]
+    fn a_killed_delivery_is_taken_away_or_whole_and_the_next_follows() {
+        let once = after();
+        let twice = [&once[..], &after()[OLD.len() + 1..]].concat();
+        at_every_step(
+            0,
+            prepare,
+            |dir| deliver(dir, "kevin", &how()).is_ok(),
+            |cut, acknowledged, dir| {
+                // A kill is a cut after which all that was done stays.
+                if cut.survival == Survival::Everything {
+                    leave_by_the_dead(dir, "kevin.lock");
+                    let patient = Append { lock_timeout: Duration::from_secs(5), ..how() };
+                    deliver(dir, "kevin", &patient).expect("the next delivery");
+                    let found = content(dir, "kevin").expect("read");
+                    assert!(found == twice || !acknowledged && found == once, "{cut:?}: {}", found.escape_ascii());
+                }
+            },
+        );
+    }
+
+    #[test]
+    fn a_power_cut_and_the_notes_it_left_cost_no_acknowledged_mail() {
+        at_every_step(
+            16,
+            prepare,
+            |dir| deliver(dir, "kevin", &how()).is_ok(),
+            |cut, acknowledged, dir| {
+                leave_by_the_dead(dir, "kevin.lock");
+                let patient = Append { lock_timeout: Duration::from_secs(5), ..how() };
+                deliver(dir, "kevin", &patient).expect("the next delivery");
+                let found = content(dir, "kevin").expect("read");
+                assert!(found.starts_with(OLD) && found.ends_with(&after()[OLD.len() + 1..]), "{cut:?}");
+                assert!(!acknowledged || found.starts_with(&after()), "{cut:?}");
             },
         );
     }

@@ -58,7 +58,7 @@ impl Files {
         if name.is_inbox() {
             let (parent, file) = divide(&self.inbox)?;
             let place = self.place(Dir::open(parent)?, file);
-            return Ok((Mbox::open(place, self.options.local_offset)?, parent.to_owned()));
+            return Ok((Mbox::open(place, &self.folders, self.options.local_offset)?, parent.to_owned()));
         }
         let (dir, file) = self.at(name)?;
         if !dir.stat(file).is_ok_and(|meta| meta.kind == Kind::File) {
@@ -66,7 +66,7 @@ impl Files {
         }
         let path = self.folders.join(name.as_str());
         let directory = path.parent().unwrap_or(Path::new("/")).to_owned();
-        Ok((Mbox::open(self.place(dir, file), self.options.local_offset)?, directory))
+        Ok((Mbox::open(self.place(dir, file), &self.folders, self.options.local_offset)?, directory))
     }
 
     fn place(&self, dir: Dir, name: &str) -> Place {

@@ -7,44 +7,46 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use durable::{Access, File};
 use mail::date::Moment;
 use mail::{Uid, UidValidity};
 
-use super::append::{from_line, separator};
 use super::journal;
 use super::lock::{Locked, Missing, Place};
 use super::parse::{Base, Entry, Parsed, parse};
-use super::quoting::Quoting;
 use super::render::{self, Notes};
-use crate::line_ends::{to_crlf, to_lf};
+use crate::line_ends::to_crlf;
 use crate::reading::{Reading, Source};
-use crate::{Changes, Error, FlagChange, Message, NewMessage, Snapshot};
+use crate::{Changes, Error, FlagChange, Message, Snapshot};
 
 /// An open mbox.
 pub(crate) struct Mbox {
-    place: Place,
+    pub(super) place: Place,
+    /// Where a message that comes may be kept meanwhile; made when it is missing.
+    pub(super) scratch: PathBuf,
     /// Minutes by which the local clock is ahead of UTC.
-    offset: i16,
+    pub(super) offset: i16,
     snapshot: Snapshot,
     /// The messages of the snapshot, in the same order.
-    entries: Vec<Entry>,
-    base: Base,
+    pub(super) entries: Vec<Entry>,
+    pub(super) base: Base,
     /// The first entry of the file is c-client's pseudo message.
-    pseudo: Option<Entry>,
+    pub(super) pseudo: Option<Entry>,
     pending: Changes,
-    stamp: Option<(u64, u64, SystemTime)>,
+    pub(super) stamp: Option<(u64, u64, SystemTime)>,
 }
 
 impl Mbox {
-    pub(crate) fn open(place: Place, offset: i16) -> Result<Self, Error> {
+    pub(crate) fn open(place: Place, scratch: &Path, offset: i16) -> Result<Self, Error> {
         let base = Base { validity: clock_validity()?, last: 0, keywords: Vec::new() };
         let uid_next = Uid::new(1).ok_or(Error::NoMessage)?;
         let snapshot = Snapshot { uid_validity: base.validity, uid_next, messages: Vec::new() };
         let (entries, pending) = (Vec::new(), Changes::default());
-        let mut this = Self { place, offset, snapshot, entries, base, pseudo: None, pending, stamp: None };
+        let scratch = scratch.to_owned();
+        let mut this = Self { place, scratch, offset, snapshot, entries, base, pseudo: None, pending, stamp: None };
         this.look()?;
         this.pending = Changes::default();
         Ok(this)
@@ -92,7 +94,7 @@ impl Mbox {
     }
 
     /// Reads the file under the write locks; every message has a uid afterwards, on disk too.
-    fn look_locked(&mut self, locked: &Locked) -> Result<(), Error> {
+    pub(super) fn look_locked(&mut self, locked: &Locked) -> Result<(), Error> {
         journal::recover(&self.place, &locked.file)?;
         let parsed = parse(&locked.file, self.known())?;
         let orphaned = parsed.orphaned;
@@ -166,7 +168,12 @@ impl Mbox {
     }
 
     /// Puts changed entries (by place) on disk and takes dropped ones out, the write locks being held.
-    fn write(&mut self, locked: &Locked, changed: &HashSet<usize>, dropped: &HashSet<usize>) -> Result<(), Error> {
+    pub(super) fn write(
+        &mut self,
+        locked: &Locked,
+        changed: &HashSet<usize>,
+        dropped: &HashSet<usize>,
+    ) -> Result<(), Error> {
         let first_kept = (0..self.entries.len()).find(|at| !dropped.contains(at));
         for name in self.entries.iter().flat_map(|entry| &entry.flags.keywords) {
             if !self.base.keywords.iter().any(|have| have.eq_ignore_ascii_case(name)) {
@@ -378,63 +385,6 @@ impl Mbox {
         gone.sort_unstable();
         Ok(gone)
     }
-
-    pub(crate) fn append(&mut self, messages: &[NewMessage<'_>]) -> Result<Vec<Uid>, Error> {
-        let locked = self.place.lock_to_write(Missing::Create)?;
-        self.look_locked(&locked)?;
-        let old_base = self.base.clone();
-        let mut uids = Vec::new();
-        for message in messages {
-            self.base.last = self.base.last.checked_add(1).ok_or_else(|| Error::Damaged("no uids are left".into()))?;
-            uids.extend(Uid::new(self.base.last));
-            for name in &message.flags.keywords {
-                if !self.base.keywords.iter().any(|have| have.eq_ignore_ascii_case(name)) {
-                    self.base.keywords.push(name.clone());
-                }
-            }
-        }
-        let stored = self.store(&locked, messages, &uids);
-        self.stamp = None;
-        if stored.is_err() {
-            self.base = old_base;
-        }
-        stored?;
-        self.look_locked(&locked)?;
-        Ok(uids)
-    }
-
-    fn store(&mut self, locked: &Locked, messages: &[NewMessage<'_>], uids: &[Uid]) -> Result<(), Error> {
-        if !self.entries.is_empty() || self.pseudo.is_some() {
-            // The base first: uids that it covers and nobody has do no harm.
-            self.write(locked, &HashSet::new(), &HashSet::new())?;
-        }
-        let old = locked.file.meta()?.size;
-        let mut text = separator(&locked.file, old)?;
-        for (message, uid) in messages.iter().zip(uids) {
-            let first = self.entries.is_empty() && Some(uid) == uids.first();
-            let notes = Notes {
-                base: first.then_some(&self.base),
-                uid: *uid,
-                flags: &message.flags,
-                old: false,
-                content_length: None,
-            };
-            text.extend(from_line("", message.date.at_offset(self.offset)).into_bytes());
-            text.extend(with_notes(message.content, &notes));
-        }
-        journal::replace_end(&self.place, &locked.file, old, text)
-    }
-}
-
-/// A message quoted for the mbox, with its notes at the end of its header.
-fn with_notes(content: &[u8], notes: &Notes<'_>) -> Vec<u8> {
-    let (mut quoting, mut quoted) = (Quoting::new(), Vec::with_capacity(content.len() + 256));
-    quoting.feed(&to_lf(content), &mut quoted);
-    quoting.finish(&mut quoted);
-    let header = mail::header::length(&quoted);
-    let at = header.saturating_sub(1);
-    quoted.splice(at..at, notes.text().into_bytes());
-    quoted
 }
 
 fn clock_validity() -> Result<UidValidity, Error> {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use durable::{Access, Dir, File, Kind, Lock, Patience};
 
+use super::tail;
 use crate::store::Privileged;
 use crate::{Error, holder};
 
@@ -33,13 +34,21 @@ pub(crate) struct Place {
 
 /// An mbox locked for writing. The fields are given up in this order: dotlock, then the file with its fcntl lock.
 pub(crate) struct Locked {
-    _dotlock: Dotlock,
+    dotlock: Dotlock,
     pub(crate) file: File,
 }
 
 struct Dotlock {
     place: Place,
     name: String,
+    file: File,
+}
+
+impl Locked {
+    /// The dotlock, in which [`super::tail`] keeps its notes.
+    pub(super) const fn notes(&self) -> &File {
+        &self.dotlock.file
+    }
 }
 
 impl Place {
@@ -52,10 +61,10 @@ impl Place {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(Error::Busy),
                 other => other?,
             }
-            if let Some(dotlock) = self.dotlock()?
+            if let Some(dotlock) = self.dotlock(&file)?
                 && self.is_still(&file)
             {
-                return Ok(Locked { _dotlock: dotlock, file });
+                return Ok(Locked { dotlock, file });
             }
             drop(file);
             if Instant::now() >= end {
@@ -116,8 +125,8 @@ impl Place {
         Ok(self.dir.open_file(&self.name, Access::ReadWrite)?)
     }
 
-    /// Makes the dotlock; `None` while somebody else has it.
-    fn dotlock(&self) -> Result<Option<Dotlock>, Error> {
+    /// Makes the dotlock for this file, on which we have the other lock; `None` while somebody else has it.
+    fn dotlock(&self, file: &File) -> Result<Option<Dotlock>, Error> {
         let name = format!("{}.lock", self.name);
         let mut made = None;
         self.with_privilege(|| {
@@ -126,13 +135,17 @@ impl Place {
         })
         .map_err(|error| self.refused(error))?;
         if made.is_none() {
-            self.break_stale(&name);
+            self.break_stale(&name, file);
         }
-        Ok(made.map(|_| Dotlock { place: self.clone(), name }))
+        Ok(made.map(|made| Dotlock { place: self.clone(), name, file: made }))
     }
 
-    fn break_stale(&self, name: &str) {
-        if let Some(_kept) = holder::stale(&self.dir, name) {
+    fn break_stale(&self, name: &str, file: &File) {
+        if let Some(stale) = holder::stale(&self.dir, name) {
+            if stale.is_gone && self.is_still(file) {
+                // If it fails, a torn message stays, which is not worth keeping everybody out for.
+                let _ = tail::repair(&stale.file, file);
+            }
             let _ = self.with_privilege(|| self.dir.unlink(name));
         }
     }
@@ -182,13 +195,14 @@ mod tests {
         let place = tempfile::tempdir().expect("tempdir");
         let dir = Dir::open(place.path()).expect("open");
         let mbox = Place { dir: dir.clone(), name: "kevin".into(), privileged: None, timeout: Duration::ZERO };
+        let file = dir.create("kevin", 0o600).expect("create");
         let before = SystemTime::now() - holder::uptime() - Duration::from_secs(1);
         for (text, then, taken) in [("", before, true), ("", SystemTime::now(), false), ("0", SystemTime::now(), false)]
         {
             dir.create("kevin.lock", 0o644).and_then(|lock| lock.append(text.as_bytes())).expect("create");
             dir.set_mtime("kevin.lock", then).expect("mtime");
-            assert!(mbox.dotlock().expect("dotlock").is_none());
-            assert_eq!(mbox.dotlock().expect("dotlock").is_some(), taken, "{text:?} {then:?}");
+            assert!(mbox.dotlock(&file).expect("dotlock").is_none());
+            assert_eq!(mbox.dotlock(&file).expect("dotlock").is_some(), taken, "{text:?} {then:?}");
             let _ = dir.unlink("kevin.lock");
         }
     }

@@ -12,6 +12,8 @@ mod lock;
 mod parse;
 mod quoting;
 mod render;
+mod storing;
+mod tail;
 
 pub use append::{Append, append};
 

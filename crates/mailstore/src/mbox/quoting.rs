@@ -22,6 +22,11 @@ impl Quoting {
         Self { in_header: true, dropping: false, at_line_start: true, held: Vec::new(), last: b'\n' }
     }
 
+    /// Whether the header is over, and nothing is held back.
+    pub(crate) const fn is_in_body(&self) -> bool {
+        !self.in_header && self.held.is_empty()
+    }
+
     pub(crate) fn feed(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
         for piece in chunk.split_inclusive(|b| *b == b'\n') {
             if !self.at_line_start {

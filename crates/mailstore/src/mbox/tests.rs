@@ -1,5 +1,6 @@
 //! mbox files as Dovecot, c-client, mailutils and deliverers leave them; changes, and cuts in their middle.
 
+use std::path::Path;
 use std::time::Duration;
 
 use durable::Dir;
@@ -36,7 +37,11 @@ fn open(dir: &Dir) -> Mbox {
 }
 
 fn try_open(dir: &Dir) -> Result<Mbox, Error> {
-    Mbox::open(Place { dir: dir.clone(), name: "kevin".into(), privileged: None, timeout: Duration::ZERO }, 60)
+    Mbox::open(
+        Place { dir: dir.clone(), name: "kevin".into(), privileged: None, timeout: Duration::ZERO },
+        Path::new("/nonexistent"),
+        60,
+    )
 }
 
 fn text(dir: &Dir) -> String {
