@@ -7,8 +7,10 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 # Extra words for `facteur try`, such as: make run TRY="--port-base 3000"
 TRY ?=
+# Extra words for `tests/lab/run`, such as: make lab LAB="--short a"
+LAB ?=
 
-.PHONY: help build run test unit flow lint lint-deps format sample man powercut bench fault fuzz
+.PHONY: help build run test unit flow lint lint-deps format sample man powercut bench fault fuzz deb lab
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -29,7 +31,7 @@ unit: ## tests of the crates
 
 flow: build ## tests of the built programs
 	@tests/needs test
-	@for test in $(filter-out %/facteur.py,$(wildcard tests/flow/*.py)); do \
+	@for test in $(filter-out %/facteur.py %/nexthop.py,$(wildcard tests/flow/*.py)); do \
 	 QUIET=1 PYTHONDONTWRITEBYTECODE=1 FACTEUR_BIN=$(abspath $(BIN)) python3 $$test || exit 1; done
 
 lint: lint-deps ## format, clippy, arrows between crates, sizes, settings, licences
@@ -52,6 +54,13 @@ sample: ## make etc/facteur.yaml again from the parameter table
 man: build ## the manual pages in target/man
 	@mkdir -p $(TARGET)/man && cp docs/man/*.[1-8] $(TARGET)/man/
 	@$(BIN)/facteur config manual >$(TARGET)/man/facteur.yaml.5
+
+deb: ## make the Debian packages, in target/debian
+	@packaging/build-deb
+
+lab: deb ## boot real Debians, install the packages, do the labs (as root)
+	@tests/needs lab
+	@tests/lab/run $(LAB)
 
 powercut: ## cut the power of a small kernel again and again and count the mail
 	tests/powercut/run

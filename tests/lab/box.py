@@ -54,6 +54,8 @@ class Box:
         self.write("/etc/hostname", f"{self.name}\n")
         self.write("/etc/hosts", f"127.0.0.1\tlocalhost\n127.0.1.1\t{self.name}\n::1\tlocalhost ip6-localhost\n")
         self.write("/etc/default/locale", "LANG=C.UTF-8\n")
+        self.write("/etc/apt/apt.conf.d/99lab", 'APT::Sandbox::User "root";\nAPT::Keep-Downloaded-Packages "true";\n'
+                   'Binary::apt::APT::Keep-Downloaded-Packages "true";\nAPT::Install-Recommends "false";\n')
         Path(self.root, "etc/machine-id").unlink(missing_ok=True)
         return self
 
@@ -79,8 +81,6 @@ class Box:
         lists = self.folder / "apt-lists" / self.suite
         (lists / "partial").mkdir(parents=True, exist_ok=True)
         self.write("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755)
-        self.write("/etc/apt/apt.conf.d/99lab", 'APT::Sandbox::User "root";\nBinary::apt::APT::Keep-Downloaded-Packages '
-                   '"true";\nAPT::Keep-Downloaded-Packages "true";\n')
         try:
             return run("systemd-nspawn", "-q", "--register=no", "--keep-unit", "-D", str(self.root), "--pipe",
                        f"--bind={cache}:/var/cache/apt/archives", f"--bind={lists}:/var/lib/apt/lists",
@@ -101,6 +101,24 @@ class Box:
         fresh = "" if self.lists_are_fresh() else "apt-get -qq update && "
         return self.outside(f"{fresh}apt-get -qq -y -o Dpkg::Use-Pty=0 {options} install {' '.join(words)}")
 
+    def fetch(self, *packages):
+        """Puts packages and all they need where `apt install` in the booted machine finds them."""
+        files = [Path(p) for p in packages if p.endswith(".deb")]
+        inside = self.path("/root/packages")
+        inside.mkdir(parents=True, exist_ok=True)
+        for file in files:
+            shutil.copy(file, inside)
+        words = [p for p in packages if not p.endswith(".deb")] + [f"/root/packages/{file.name}" for file in files]
+        fresh = "" if self.lists_are_fresh() else "apt-get -qq update && "
+        self.outside(f"{fresh}apt-get -qq -y --no-install-recommends --download-only install {' '.join(words)}")
+        for kept, own in (("apt", "var/cache/apt/archives"), ("apt-lists", "var/lib/apt/lists")):
+            run("cp", "-alf", f"{self.folder / kept / self.suite}/.", str(self.root / own))
+
+    @staticmethod
+    def package(packages, name):
+        """A name of ours as the path of its file inside; another as it is."""
+        return f"/root/packages/{packages[name].name}" if name in packages else name
+
     def lists_are_fresh(self):
         lists = self.folder / "apt-lists" / self.suite
         stamps = [p.stat().st_mtime for p in lists.glob("*_InRelease")]
@@ -112,7 +130,9 @@ class Box:
         """Starts it; it has only a loopback until a cable is plugged in."""
         self.nspawn = subprocess.Popen(
             ["systemd-nspawn", "-q", "--register=no", "--keep-unit", "-D", str(self.root), f"--machine={self.name}",
-             "--private-network", "--boot", "--kill-signal=SIGRTMIN+3", "--resolv-conf=off"],
+             "--private-network", "--boot", "--kill-signal=SIGRTMIN+3", "--resolv-conf=off",
+             # What daemons jail themselves with; nspawn refuses it by default.
+             "--system-call-filter=@sandbox"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         end = time.monotonic() + 60
         while time.monotonic() < end:
