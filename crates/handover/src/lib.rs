@@ -12,7 +12,7 @@ pub mod relay;
 pub mod target;
 pub mod task;
 
-pub use order::{Order, Outcome, Reply};
+pub use order::{Expansion, Order, Outcome, Reply};
 pub use packet::Malformed;
 pub use relay::{RelayOrder, Report};
 pub use target::Target;

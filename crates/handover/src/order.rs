@@ -43,7 +43,16 @@ pub enum Outcome {
     /// Part of a long list of recipients that take the place of this one; more follows.
     Expanding(Vec<Address>),
     /// The recipients that take the place of this one, or the last of them.
-    Expanded(Vec<Address>),
+    Expanded(Expansion),
+}
+
+/// What an address stands for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expansion {
+    /// The recipients that take its place.
+    pub into: Vec<Address>,
+    /// The sender they are given instead of the message's: the owner of the list.
+    pub owner: Option<Address>,
 }
 
 /// What became of the order with this number.
@@ -57,6 +66,12 @@ pub struct Reply {
 
 /// How many addresses one reply holds: any address fits 600 octets, so a reply stays below 40 KiB.
 pub const ADDRESSES_PER_REPLY: usize = 64;
+
+impl From<Vec<Address>> for Expansion {
+    fn from(into: Vec<Address>) -> Self {
+        Self { into, owner: None }
+    }
+}
 
 impl Order {
     /// Appends it to a packet.
@@ -93,7 +108,10 @@ impl Reply {
             Outcome::Deferred(status, text) => said(to, 1, *status, text),
             Outcome::Bounced(status, text) => said(to, 2, *status, text),
             Outcome::Expanding(list) => listed(to, 3, list),
-            Outcome::Expanded(list) => listed(to, 4, list),
+            Outcome::Expanded(Expansion { into, owner }) => {
+                listed(to, 4, into);
+                to.address(owner.as_ref());
+            }
         }
     }
 
@@ -108,7 +126,7 @@ impl Reply {
             1 => Outcome::Deferred(from.status()?, from.text()?.into()),
             2 => Outcome::Bounced(from.status()?, from.text()?.into()),
             3 => Outcome::Expanding(addresses(from)?),
-            4 => Outcome::Expanded(addresses(from)?),
+            4 => Outcome::Expanded(Expansion { into: addresses(from)?, owner: from.optional_address()? }),
             _ => return Err(Malformed),
         };
         Ok(Self { number, outcome })
@@ -117,14 +135,14 @@ impl Reply {
     /// This reply as replies that each fit a packet.
     #[must_use]
     pub fn split(self) -> Vec<Self> {
-        let Outcome::Expanded(mut rest) = self.outcome else { return vec![self] };
+        let Outcome::Expanded(Expansion { into: mut rest, owner }) = self.outcome else { return vec![self] };
         let mut replies = Vec::new();
         while rest.len() > ADDRESSES_PER_REPLY {
             let tail = rest.split_off(ADDRESSES_PER_REPLY);
             replies.push(Self { number: self.number, outcome: Outcome::Expanding(rest) });
             rest = tail;
         }
-        replies.push(Self { number: self.number, outcome: Outcome::Expanded(rest) });
+        replies.push(Self { number: self.number, outcome: Outcome::Expanded(Expansion { into: rest, owner }) });
         replies
     }
 }
@@ -180,9 +198,11 @@ mod tests {
         }
 
         #[test]
-        fn replies_are_read_as_written(list in proptest::collection::vec(address(), 0..200), text in ".{0,80}") {
+        fn replies_are_read_as_written(
+            list in proptest::collection::vec(address(), 0..200), owner in proptest::option::of(address()), text in ".{0,80}",
+        ) {
             let mut packet = Writer::default();
-            let mut replies = Reply { number: 9, outcome: Outcome::Expanded(list) }.split();
+            let mut replies = Reply { number: 9, outcome: Outcome::Expanded(Expansion { into: list, owner }) }.split();
             replies.push(Reply { number: 1, outcome: Outcome::Deferred(EnhancedStatus::new(4, 3, 0), text) });
             for reply in &replies {
                 reply.write(&mut packet);

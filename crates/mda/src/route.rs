@@ -77,7 +77,7 @@ fn forwarded(settings: &Settings, message: &Message, targets: &[Target]) -> Step
             list.push(address);
         }
     }
-    Step::Answer(Outcome::Expanded(list))
+    Step::Answer(Outcome::Expanded(list.into()))
 }
 
 /// An item of `.forward` as a recipient of its own; `local` takes it apart again.

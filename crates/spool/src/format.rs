@@ -22,7 +22,7 @@
 //! | `M` | 8 octets | length of the content |
 //!
 //! notify: 0 not said, else 128 + 1 success + 2 failure + 4 delay. Recipients are numbered from 0, in the order of their records,
-//! those of `X` records after those of the prologue. Behind `M` stand the octets of the content, not framed, then
+//! those of `X` and `L` records after those of the prologue. Behind `M` stand the octets of the content, not framed, then
 //!
 //! | type | payload | |
 //! |---|---|---|
@@ -35,6 +35,7 @@
 //! | `D` | 1 octet (0 sent, 1 bounced), 4 octets number of the recipient | finished |
 //! | `F` | 4 octets number, 8 octets when (microseconds), text status, text reason | tried in vain |
 //! | `X` | 4 octets number, 4 octets count, so many payloads of `R` | finished by becoming others |
+//! | `L` | 4 octets number, text sender, 4 octets count, so many payloads of `R` | as `X`, for a list whose owner is their sender from now on |
 //! | `W` | 8 octets when | the sender was told of the delay |
 //!
 //! A record at the end that is short or whose checksum is wrong is a write that a crash cut off: it and all behind it
@@ -43,7 +44,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use mail::{Body, EnhancedStatus, Envelope, QueueId, Recipient, Ret};
+use mail::{Address, Body, EnhancedStatus, Envelope, QueueId, Recipient, Ret};
 
 mod fields;
 
@@ -81,6 +82,8 @@ pub struct Slot {
     pub progress: Progress,
     /// The number of the recipient that was expanded to this one.
     pub parent: Option<u32>,
+    /// The sender it has instead of the message's: the owner of the list that it is on.
+    pub sender: Option<Address>,
 }
 
 /// How far a recipient has got.
@@ -138,7 +141,7 @@ pub struct Prologue {
 pub(crate) enum Appended {
     Done { slot: u32, bounced: bool },
     Deferred { slot: u32, at: SystemTime, status: EnhancedStatus, reason: String },
-    Expanded { slot: u32, into: Vec<Recipient> },
+    Expanded { slot: u32, into: Vec<Recipient>, owner: Option<Address> },
     Warned { at: SystemTime },
 }
 
@@ -250,13 +253,16 @@ impl Appended {
                 text(&mut payload, reason);
                 b'F'
             }
-            Self::Expanded { slot, into } => {
+            Self::Expanded { slot, into, owner } => {
                 payload.extend(slot.to_le_bytes());
+                if let Some(owner) = owner {
+                    text(&mut payload, &owner.to_string());
+                }
                 payload.extend(u32::try_from(into.len()).unwrap_or(u32::MAX).to_le_bytes());
                 for recipient in into {
                     payload.extend(recipient_payload(recipient));
                 }
-                b'X'
+                if owner.is_some() { b'L' } else { b'X' }
             }
             Self::Warned { at } => {
                 payload.extend(micros(*at).to_le_bytes());
@@ -278,7 +284,14 @@ impl Appended {
             },
             b'X' => {
                 let (slot, count) = (from.number32()?, from.number32()?);
-                Self::Expanded { slot, into: (0..count).map(|_| from.recipient()).collect::<Option<_>>()? }
+                let into = (0..count).map(|_| from.recipient()).collect::<Option<_>>()?;
+                Self::Expanded { slot, into, owner: None }
+            }
+            b'L' => {
+                let (slot, owner) = (from.number32()?, Some(Address::parse(from.text()?).ok()?));
+                let count = from.number32()?;
+                let into = (0..count).map(|_| from.recipient()).collect::<Option<_>>()?;
+                Self::Expanded { slot, into, owner }
             }
             b'W' => Self::Warned { at: moment(from.number64()?)? },
             _ => return None,

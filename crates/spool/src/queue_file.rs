@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::time::SystemTime;
 
 use durable::{Access, Dir, File};
-use mail::{EnhancedStatus, Envelope, QueueId, Recipient};
+use mail::{Address, EnhancedStatus, Envelope, QueueId, Recipient};
 
 use super::format::{self, Appended, Damage, END_RECORD, Origin, Progress, Slot};
 
@@ -71,7 +71,12 @@ impl QueueFile {
         let tail = read_span(&file, behind..size)?;
         let checksum = format::read_end(&tail, prologue.envelope.recipients.len())?;
         let (appended, length) = format::read_appended(tail.get(END_RECORD..).unwrap_or_default());
-        let new = |recipient: &Recipient| Slot { recipient: recipient.clone(), progress: Progress::New, parent: None };
+        let new = |recipient: &Recipient| Slot {
+            recipient: recipient.clone(),
+            progress: Progress::New,
+            parent: None,
+            sender: None,
+        };
         let mut read = Self {
             id,
             arrival: prologue.arrival,
@@ -115,13 +120,14 @@ impl QueueFile {
         self.append_finished(slots, true)
     }
 
-    /// Notes, durably, that a recipient has become others. Returns the number of the first of them.
+    /// Notes, durably, that a recipient has become others, who get `owner` as their sender if there is one. Returns the
+    /// number of the first of them.
     ///
     /// # Errors
     /// As [`QueueFile::append_done`].
-    pub fn append_expanded(&mut self, slot: usize, into: Vec<Recipient>) -> io::Result<usize> {
+    pub fn append_expanded(&mut self, slot: usize, into: Vec<Recipient>, owner: Option<Address>) -> io::Result<usize> {
         let first = self.slots.len();
-        self.append(vec![Appended::Expanded { slot: number(slot)?, into }])?;
+        self.append(vec![Appended::Expanded { slot: number(slot)?, into, owner }])?;
         self.file.sync()?;
         Ok(first)
     }
@@ -190,13 +196,15 @@ impl QueueFile {
             Appended::Deferred { slot, at, status, reason } => {
                 self.set(slot, Progress::Deferred { at, status, reason });
             }
-            Appended::Expanded { slot, into } => {
+            Appended::Expanded { slot, into, owner } => {
                 self.set(slot, Progress::Expanded);
                 let parent = Some(slot);
+                let sender = owner.or_else(|| self.slots.get(slot as usize)?.sender.clone());
                 self.slots.extend(into.into_iter().map(|recipient| Slot {
                     recipient,
                     progress: Progress::New,
                     parent,
+                    sender: sender.clone(),
                 }));
             }
             Appended::Warned { at } => self.warned = Some(at),

@@ -137,7 +137,7 @@ fn life(root: &Dir) -> (Vec<&'static str>, bool) {
         let id = spool.scan(Queue::Incoming)?[0];
         spool.shift(id, Queue::Incoming, Queue::Active)?;
         let mut file = spool.read_or_set_aside(Queue::Active, id)?.ok_or(io::ErrorKind::NotFound)?;
-        let first = file.append_expanded(1, vec![Recipient::new(address("eleve"))])?;
+        let first = file.append_expanded(1, vec![Recipient::new(address("eleve"))], None)?;
         file.append_done(&[0])?;
         done.push("kevin");
         file.append_deferred(first, EnhancedStatus::new(4, 2, 0), "mailbox is locked")?;
@@ -336,7 +336,7 @@ fn write_the_sample() {
     incoming.write(b"Received: by vm (Facteur, from userid 0)\nSubject: sample\n\nhello\n").unwrap();
     incoming.commit().unwrap();
     let mut file = spool.read(Queue::Incoming, id).unwrap();
-    file.append_expanded(1, vec![Recipient::new(address("eleve@m3102.com"))]).unwrap();
+    file.append_expanded(1, vec![Recipient::new(address("eleve@m3102.com"))], None).unwrap();
     file.append_done(&[0]).unwrap();
     file.append_deferred(2, EnhancedStatus::new(4, 4, 3), "Host not found, try again").unwrap();
     file.append_warned().unwrap();

@@ -1,17 +1,32 @@
-//! Notices to the sender of a message: it failed, it is late, it arrived (RFC 3461, RFC 3464, RFC 6522).
+//! Notices about a message: it failed, it is late, it arrived (RFC 3461, RFC 3464, RFC 6522); who gets one, and as whom.
 //!
-//! A notice is a multipart/report: words for people, a part for programs, and the message or its headers. It is entered
-//! in the spool with the null sender, so that nothing is ever told about a notice.
+//! A notice to a sender has the null sender. One that fails goes to `2bounce_notice_recipient`, from `double-bounce@…`;
+//! what comes from there and fails is dropped with a line in the log: nothing is ever told about that.
+//!
+//! | what happened | the sender of the message | told | when |
+//! |---|---|---|---|
+//! | failed | somebody | the sender | NOTIFY does not forbid it |
+//! | failed | somebody | `bounce_notice_recipient`, headers only | `notify_classes` has `bounce` |
+//! | failed | `<>` | `2bounce_notice_recipient` | `notify_classes` has `2bounce` |
+//! | failed | `double-bounce@…` | nobody | |
+//! | late | somebody | the sender | NOTIFY does not forbid it |
+//! | late | somebody | `delay_notice_recipient`, headers only | `notify_classes` has `delay` |
+//! | arrived | somebody | the sender | NOTIFY asks for it |
+//! | trouble of this machine | – | `error_notice_recipient` ([`alarm`]) | `notify_classes` has `resource` or `software` |
 
-use std::fmt::Write as _;
 use std::io;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use mail::date::Moment;
-use mail::{Address, Body, EnhancedStatus, Envelope, QueueId, Recipient, Ret};
-use spool::{Origin, QueueFile, Spool};
+use config::Config;
+use handover::relay::Remote;
+use mail::{Address, Domain, EnhancedStatus, QueueId, Recipient};
+use spool::{QueueFile, Spool};
 
+pub mod alarm;
+mod letter;
 mod words;
+
+use words::{Reader, Words};
 
 /// What a notice tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,54 +39,79 @@ pub enum Kind {
     Delivered,
 }
 
+/// What was done for a recipient: `Action` of RFC 3464 §2.3.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// It will not be delivered.
+    Failed,
+    /// It is not yet delivered.
+    Delayed,
+    /// It is in the mailbox.
+    Delivered,
+    /// It went to a server that does not report deliveries.
+    Relayed,
+    /// It went to all that the address stands for.
+    Expanded,
+}
+
 /// What a notice tells of one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fate {
     /// The recipient.
     pub recipient: Recipient,
+    /// What was done.
+    pub action: Action,
     /// The status.
     pub status: EnhancedStatus,
     /// In words.
     pub text: String,
+    /// The host that said so.
+    pub remote: Option<Remote>,
 }
 
 /// A notice to be made.
 #[derive(Clone, Copy)]
 pub struct Notice<'a> {
+    /// The name of the message in the log.
+    pub id: QueueId,
     /// The message it is about.
     pub about: &'a QueueFile,
+    /// The sender that these recipients were given: the envelope's, or the owner of the list they are on.
+    pub sender: Option<&'a Address>,
     /// What it tells.
     pub kind: Kind,
     /// Of whom.
     pub fates: &'a [Fate],
 }
 
-/// Who sends notices, and how much of a message they return.
+/// Who sends notices, to whom besides the sender, and how much of a message they return.
 #[derive(Clone, Debug)]
 pub struct Sender {
-    /// `myhostname`
-    pub host: String,
-    /// `mail_name`
-    pub mail_name: String,
-    /// `myorigin`
-    pub origin: String,
-    /// `bounce_size_limit`
-    pub size_limit: u64,
+    host: String,
+    mail_name: String,
+    origin: String,
+    size_limit: u64,
     /// How long a message is tried.
-    pub lifetime: Duration,
+    lifetime: Duration,
+    words: &'static Words,
+    /// `double-bounce@…`
+    last_resort: Option<Address>,
+    classes: Vec<String>,
+    bounce_to: Option<Address>,
+    second_bounce_to: Option<Address>,
+    delay_to: Option<Address>,
+    error_to: Option<Address>,
+}
+
+/// One letter of a notice: to whom, from whom, how much of the message.
+struct Letter<'a> {
+    notice: Notice<'a>,
+    reader: Reader,
+    from: Option<&'a Address>,
+    to: &'a Address,
 }
 
 impl Kind {
-    /// What the log calls it.
-    #[must_use]
-    pub const fn logged(self) -> &'static str {
-        match self {
-            Self::Failed => "sender non-delivery notification",
-            Self::Delayed => "sender delay notification",
-            Self::Delivered => "sender delivery status notification",
-        }
-    }
-
     /// Whether the sender wants to hear this of the recipient. What was not said is: failures and delays, no successes.
     #[must_use]
     pub fn is_wanted(self, recipient: &Recipient) -> bool {
@@ -81,158 +121,132 @@ impl Kind {
             (Self::Delivered, notify) => notify.is_some_and(|notify| notify.success),
         }
     }
+
+    /// What the log calls it.
+    const fn logged(self) -> &'static str {
+        match self {
+            Self::Failed => "non-delivery",
+            Self::Delayed => "delay",
+            Self::Delivered => "delivery status",
+        }
+    }
+}
+
+impl Fate {
+    /// Of a recipient about whom no other host said anything.
+    #[must_use]
+    pub fn here(recipient: Recipient, action: Action, (status, text): (EnhancedStatus, String)) -> Self {
+        Self { recipient, action, status, text, remote: None }
+    }
 }
 
 impl Sender {
-    /// Enters a notice in the spool: durable when this returns. `None`: the message has the null sender, nobody is told.
+    /// From the configuration.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let origin = config.text("myorigin").to_owned();
+        let domain = Domain::parse(&origin).ok();
+        let address = |name: &str| {
+            let address = Address::parse(config.text(name)).ok()?;
+            Some(match &domain {
+                Some(domain) => address.qualified(domain),
+                None => address,
+            })
+        };
+        Self {
+            host: config.text("myhostname").into(),
+            mail_name: config.text("mail_name").into(),
+            size_limit: config.bytes("bounce_size_limit"),
+            lifetime: config.time("maximal_queue_lifetime"),
+            words: Words::of(config.text("notice_language")),
+            last_resort: Address::new(DOUBLE_BOUNCE, domain.clone()).ok(),
+            classes: config.list("notify_classes"),
+            bounce_to: address("bounce_notice_recipient"),
+            second_bounce_to: address("2bounce_notice_recipient"),
+            delay_to: address("delay_notice_recipient"),
+            error_to: address("error_notice_recipient"),
+            origin,
+        }
+    }
+
+    /// Enters what is to be told in the spool: durable when this returns. Returns the notices' names.
     ///
     /// # Errors
-    /// The disk's; nothing is left then, try again later.
-    pub fn send(&self, spool: &Spool, notice: Notice<'_>) -> io::Result<Option<QueueId>> {
-        let Notice { about, kind, .. } = notice;
-        let Some(to) = &about.envelope.reverse_path else { return Ok(None) };
-        let id = spool.new_id();
-        let part = self.returned(about, kind)?;
-        let envelope = Envelope {
-            reverse_path: None,
-            recipients: vec![Recipient::new(to.clone())],
-            body: if part.iter().all(u8::is_ascii) { Body::SevenBit } else { Body::EightBitMime },
-            smtputf8: about.envelope.smtputf8,
-            ..Envelope::default()
-        };
-        let mut incoming = spool.enter_as(id, &envelope, &Origin::Internal);
-        incoming.write(self.head(id, to, kind).as_bytes())?;
-        incoming.write(self.human(id, notice).as_bytes())?;
-        incoming.write(self.report(id, notice).as_bytes())?;
-        incoming.write(format!("\n--{}\n", self.boundary(id)).as_bytes())?;
-        incoming.write(&part)?;
-        incoming.write(format!("\n--{}--\n", self.boundary(id)).as_bytes())?;
-        incoming.commit().map(Some)
-    }
-
-    fn boundary(&self, id: QueueId) -> String {
-        format!("{id}/{}", self.host)
-    }
-
-    fn head(&self, id: QueueId, to: &Address, kind: Kind) -> String {
-        let Self { host, mail_name, origin, .. } = self;
-        let (date, stamp) = now();
-        let subject = words::ENGLISH.subject(kind);
-        format!(
-            "Received: by {host} ({mail_name})\n\tid {id}; {date}\n\
-             Date: {date}\nFrom: MAILER-DAEMON@{origin} (Mail Delivery System)\nSubject: {subject}\nTo: {to}\n\
-             Auto-Submitted: auto-replied\nMIME-Version: 1.0\n\
-             Content-Type: multipart/report; report-type=delivery-status;\n\tboundary=\"{}\"\n\
-             Content-Transfer-Encoding: 8bit\nMessage-Id: <{stamp}.{id}@{host}>\n\n\
-             This is a MIME-encapsulated message.\n",
-            self.boundary(id)
-        )
-    }
-
-    fn human(&self, id: QueueId, Notice { about, kind, fates }: Notice<'_>) -> String {
-        let days = self.lifetime.as_secs() / 86_400;
-        let mut text = format!(
-            "\n--{}\nContent-Description: Notification\nContent-Type: text/plain; charset=utf-8\n\
-             Content-Transfer-Encoding: 8bit\n\nThis is the mail system at host {}.\n\n{}\n\n",
-            self.boundary(id),
-            self.host,
-            words::ENGLISH.body(kind, days)
-        );
-        for fate in fates {
-            let _ = writeln!(text, "<{}>: {}\n", shown(&fate.recipient.address), one_line(&fate.text));
+    /// The disk's; try again later, though one of two notices may be there then.
+    pub fn tell(&self, spool: &Spool, notice: Notice<'_>) -> io::Result<Vec<QueueId>> {
+        if notice.fates.is_empty() {
+            return Ok(Vec::new());
         }
-        let _ = writeln!(text, "(queue id {}, from host {})", about.id, self.host);
-        text
-    }
-
-    fn report(&self, id: QueueId, Notice { about, kind, fates }: Notice<'_>) -> String {
-        let mut text = format!(
-            "\n--{}\nContent-Description: Delivery report\nContent-Type: message/delivery-status\n\n\
-             Reporting-MTA: dns; {}\nX-Facteur-Queue-ID: {}\n",
-            self.boundary(id),
-            self.host,
-            about.id
-        );
-        if let Some(envid) = &about.envelope.envid {
-            let _ = writeln!(text, "Original-Envelope-Id: {}", one_line(envid));
-        }
-        if let Some(from) = &about.envelope.reverse_path {
-            let _ = writeln!(text, "X-Facteur-Sender: rfc822; {from}");
-        }
-        let _ = writeln!(text, "Arrival-Date: {}", date(about.arrival));
-        let action = match kind {
-            Kind::Failed => "failed",
-            Kind::Delayed => "delayed",
-            Kind::Delivered => "delivered",
-        };
-        for fate in fates {
-            let _ = writeln!(text, "\nFinal-Recipient: rfc822; {}", shown(&fate.recipient.address));
-            match (&fate.recipient.orcpt, &fate.recipient.original) {
-                (Some(orcpt), _) => drop(writeln!(text, "Original-Recipient: {}", one_line(orcpt))),
-                (None, Some(original)) => drop(writeln!(text, "Original-Recipient: rfc822;{original}")),
-                (None, None) => {}
+        match notice.sender {
+            Some(sender) if self.is_last_resort(sender) => {
+                if notice.kind == Kind::Failed {
+                    tracing::warn!("{}: undeliverable postmaster notification discarded", notice.id);
+                }
+                Ok(Vec::new())
             }
-            let _ = writeln!(text, "Action: {action}\nStatus: {}", fate.status);
-            let _ = writeln!(text, "Diagnostic-Code: X-Facteur; {}", one_line(&fate.text));
-            if kind == Kind::Delayed {
-                let _ = writeln!(text, "Will-Retry-Until: {}", date(about.arrival + self.lifetime));
+            Some(sender) => self.tell_sender(spool, notice, sender),
+            None if notice.kind == Kind::Failed => self.tell_last_resort(spool, notice),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn tell_sender(&self, spool: &Spool, notice: Notice<'_>, to: &Address) -> io::Result<Vec<QueueId>> {
+        let mut told = Vec::new();
+        let wanted: Vec<Fate> =
+            notice.fates.iter().filter(|fate| notice.kind.is_wanted(&fate.recipient)).cloned().collect();
+        if !wanted.is_empty() {
+            let notice = Notice { fates: &wanted, ..notice };
+            told.push(self.enter(spool, Letter { notice, reader: Reader::Sender, from: None, to })?);
+        }
+        let copy = match notice.kind {
+            Kind::Failed if self.wants("bounce") => self.bounce_to.as_ref(),
+            Kind::Delayed if self.wants("delay") => self.delay_to.as_ref(),
+            Kind::Failed | Kind::Delayed | Kind::Delivered => None,
+        };
+        if let Some(to) = copy {
+            let from = self.last_resort.as_ref();
+            told.push(self.enter(spool, Letter { notice, reader: Reader::Postmaster, from, to })?);
+        }
+        Ok(told)
+    }
+
+    fn tell_last_resort(&self, spool: &Spool, notice: Notice<'_>) -> io::Result<Vec<QueueId>> {
+        match &self.second_bounce_to {
+            Some(to) if self.wants("2bounce") => {
+                let from = self.last_resort.as_ref();
+                Ok(vec![self.enter(spool, Letter { notice, reader: Reader::LastResort, from, to })?])
+            }
+            _ => {
+                tracing::warn!("{}: undeliverable notification discarded", notice.id);
+                Ok(Vec::new())
             }
         }
-        text
     }
 
-    /// The part with the message, or with its headers: for notices that are no failure, when the sender asked for no
-    /// more, or when it is long.
-    fn returned(&self, about: &QueueFile, kind: Kind) -> io::Result<Vec<u8>> {
-        let wants_headers = about.envelope.ret == Some(Ret::Headers) || about.envelope.body == Body::BinaryMime;
-        let whole = kind == Kind::Failed && !wants_headers && about.size() <= self.size_limit;
-        let limit = if whole { about.size() } else { about.size().min(MAX_HEADERS) };
-        let mut octets = vec![0; usize::try_from(limit).map_err(|_| io::ErrorKind::FileTooLarge)?];
-        about.file.read_exact_at(&mut octets, about.content.start)?;
-        let kind = if whole { "message/rfc822" } else { "text/rfc822-headers" };
-        if !whole {
-            let end = octets.windows(2).position(|pair| pair == b"\n\n").map(|at| at + 1);
-            let last = end.or_else(|| octets.iter().rposition(|octet| *octet == b'\n').map(|at| at + 1));
-            octets.truncate(last.unwrap_or(octets.len()));
-        }
-        let coding = if octets.iter().all(u8::is_ascii) { "7bit" } else { "8bit" };
-        let head = format!(
-            "Content-Description: Undelivered Message\nContent-Type: {kind}\nContent-Transfer-Encoding: {coding}\n\n"
-        );
-        Ok([head.into_bytes(), octets].concat())
+    fn enter(&self, spool: &Spool, letter: Letter<'_>) -> io::Result<QueueId> {
+        let (about, kind) = (letter.notice.id, letter.notice.kind.logged());
+        let reader = match letter.reader {
+            Reader::Sender => "sender",
+            Reader::Postmaster | Reader::LastResort => "postmaster",
+        };
+        let id = self.write(spool, letter)?;
+        tracing::info!("{about}: {reader} {kind} notification: {id}");
+        Ok(id)
+    }
+
+    fn wants(&self, class: &str) -> bool {
+        self.classes.iter().any(|wanted| wanted == class)
+    }
+
+    fn is_last_resort(&self, sender: &Address) -> bool {
+        self.last_resort.as_ref().is_some_and(|address| {
+            address.domain() == sender.domain() && address.local().eq_ignore_ascii_case(sender.local())
+        })
     }
 }
 
-/// How much is searched for the end of the headers.
-const MAX_HEADERS: u64 = 128 * 1024;
-
-/// An address without the signs of an expanded item.
-fn shown(address: &Address) -> String {
-    let local = address.local().trim_start_matches('\\');
-    let end = local.find(['\\', '|', '/']).filter(|at| *at > 0).unwrap_or(local.len());
-    let plain = Address::new(&local[..end], address.domain().cloned()).ok();
-    plain.as_ref().unwrap_or(address).to_string()
-}
-
-/// Text from outside as one line that a header may hold.
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(900).collect()
-}
-
-fn date(time: SystemTime) -> String {
-    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    let zone = jiff::tz::TimeZone::system();
-    let stamp = jiff::Timestamp::from_second(i64::try_from(seconds).unwrap_or(0)).unwrap_or_default();
-    let info = zone.to_offset_info(stamp);
-    let minutes = i16::try_from(info.offset().seconds() / 60).unwrap_or(0);
-    let moment = Moment { seconds: stamp.as_second(), offset: minutes };
-    moment.rfc5322_with_zone(info.abbreviation())
-}
-
-fn now() -> (String, String) {
-    let stamp = jiff::Zoned::now().strftime("%Y%m%d%H%M%S").to_string();
-    (date(SystemTime::now()), stamp)
-}
+/// The local part that notices to the postmaster come from (`double_bounce_sender`). Mail to it is thrown away.
+pub const DOUBLE_BOUNCE: &str = "double-bounce";
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

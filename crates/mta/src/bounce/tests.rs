@@ -1,17 +1,25 @@
+use config::Config;
 use durable::Dir;
 use durable::forgetful::Forgetful;
-use spool::Queue;
+use handover::relay::DsnSupport;
+use mail::{Envelope, Ret};
+use spool::{Origin, Queue};
 
 use super::*;
 
-fn sender() -> Sender {
-    Sender {
-        host: "vm.m3102.com".into(),
-        mail_name: "Facteur".into(),
-        origin: "m3102.com".into(),
-        size_limit: 50_000,
-        lifetime: Duration::from_secs(5 * 86_400),
-    }
+pub(crate) fn sender(settings: &str) -> Sender {
+    let dir = tempfile::tempdir().expect("a directory");
+    let base = "myhostname: vm.m3102.com\nmyorigin: m3102.com\n";
+    std::fs::write(dir.path().join("facteur.yaml"), format!("{base}{settings}")).expect("written");
+    Sender::new(&Config::load(dir.path()).expect("a configuration"))
+}
+
+fn address(text: &str) -> Address {
+    Address::parse(text).expect(text)
+}
+
+fn failed(to: Recipient, text: &str) -> Fate {
+    Fate::here(to, Action::Failed, (EnhancedStatus::new(5, 1, 1), text.into()))
 }
 
 fn spool() -> Spool {
@@ -29,34 +37,36 @@ fn message(spool: &Spool, envelope: &Envelope) -> QueueFile {
 
 fn text(spool: &Spool, id: QueueId) -> String {
     let file = spool.read(Queue::Incoming, id).expect("the notice");
-    assert_eq!(file.envelope.reverse_path, None);
     let mut octets = vec![0; usize::try_from(file.size()).expect("short")];
     file.file.read_exact_at(&mut octets, file.content.start).expect("read");
-    String::from_utf8(octets).expect("text")
+    let from = file.envelope.reverse_path.as_ref().map(ToString::to_string).unwrap_or_default();
+    let to = &file.envelope.recipients[0].address;
+    format!("MAIL FROM:<{from}> RCPT TO:<{to}>\n{}", String::from_utf8(octets).expect("text"))
+}
+
+/// Tells of a message to `kevin@m3102.com`'s recipients; the notices' texts, each with its sender and recipient in front.
+fn told(settings: &str, envelope: &Envelope, (kind, fates): (Kind, &[Fate])) -> Vec<String> {
+    let spool = spool();
+    let about = message(&spool, envelope);
+    let sender_of = envelope.reverse_path.as_ref();
+    let notice = Notice { id: about.id, about: &about, sender: sender_of, kind, fates };
+    let list = sender(settings).tell(&spool, notice).expect("entered");
+    list.into_iter().map(|id| text(&spool, id)).collect()
+}
+
+fn from_kevin(recipients: Vec<Recipient>) -> Envelope {
+    Envelope { reverse_path: Some(address("kevin@m3102.com")), recipients, ..Envelope::default() }
 }
 
 #[test]
 fn a_failure_returns_the_message() {
-    let spool = spool();
-    let kevin = Address::parse("kevin@m3102.com").expect("an address");
-    let gone = Recipient {
-        orcpt: Some("rfc822;nobody".into()),
-        ..Recipient::new(Address::parse("nobodyx@m3102.com").expect("an address"))
+    let gone = Recipient { orcpt: Some("rfc822;nobody".into()), ..Recipient::new(address("nobodyx@m3102.com")) };
+    let envelope = Envelope { envid: Some("e1".into()), ..from_kevin(vec![gone.clone()]) };
+    let [text] = &told("", &envelope, (Kind::Failed, &[failed(gone, "unknown user: \"nobodyx\"")]))[..] else {
+        panic!("not one notice")
     };
-    let envelope = Envelope {
-        reverse_path: Some(kevin),
-        recipients: vec![gone.clone()],
-        envid: Some("e1".into()),
-        ..Envelope::default()
-    };
-    let about = message(&spool, &envelope);
-    let fate = Fate { recipient: gone, status: EnhancedStatus::new(5, 1, 1), text: "unknown user: \"nobodyx\"".into() };
-    let id = sender()
-        .send(&spool, Notice { about: &about, kind: Kind::Failed, fates: std::slice::from_ref(&fate) })
-        .expect("entered")
-        .expect("a sender to tell");
-    let text = text(&spool, id);
     for line in [
+        "MAIL FROM:<> RCPT TO:<kevin@m3102.com>\n",
         "To: kevin@m3102.com\n",
         "Subject: Undelivered Mail Returned to Sender\n",
         "<nobodyx@m3102.com>: unknown user: \"nobodyx\"\n",
@@ -66,49 +76,79 @@ fn a_failure_returns_the_message() {
     ] {
         assert!(text.contains(line), "{line:?} in\n{text}");
     }
-    assert_eq!(text.matches(&format!("--{id}/vm.m3102.com")).count(), 4);
+    assert_eq!(text.matches("\n--").count(), 4);
+}
+
+#[test]
+fn another_host_is_quoted_in_its_own_words() {
+    let to = Recipient::new(address("luke@starwars.univ"));
+    let words = "550 5.1.1 <luke@starwars.univ>: no such user".to_owned();
+    let remote = Remote { name: "mx.starwars.univ".into(), words, dsn: DsnSupport::Lacking };
+    let fate =
+        Fate { remote: Some(remote), ..failed(to.clone(), "host mx.starwars.univ[192.0.2.1] said: 550 5.1.1 …") };
+    let texts = told("", &from_kevin(vec![to.clone()]), (Kind::Failed, std::slice::from_ref(&fate)));
+    let group =
+        "Remote-MTA: dns; mx.starwars.univ\nDiagnostic-Code: smtp; 550 5.1.1 <luke@starwars.univ>: no such user\n";
+    assert!(texts[0].contains(group), "{}", texts[0]);
+    let asked = Recipient { notify: Some(mail::Notify { success: true, ..mail::Notify::default() }), ..to };
+    let fate = Fate { action: Action::Relayed, recipient: asked, status: EnhancedStatus::OK, ..fate };
+    let texts = told("", &from_kevin(vec![]), (Kind::Delivered, &[fate]));
+    assert!(texts[0].contains("\nAction: relayed\nStatus: 2.0.0\n") && texts[0].contains("does not report deliveries"));
 }
 
 #[test]
 fn headers_only_when_asked_or_for_a_delay() {
-    let spool = spool();
-    let to = Recipient::new(Address::parse("kevin").expect("an address"));
-    let mut envelope = Envelope {
-        reverse_path: Some(to.address.clone()),
-        recipients: vec![to.clone()],
-        ret: Some(Ret::Headers),
-        ..Envelope::default()
-    };
-    let fate = Fate { recipient: to, status: EnhancedStatus::new(4, 3, 0), text: "later\r\nInjected: yes".into() };
-    let id = sender()
-        .send(
-            &spool,
-            Notice { about: &message(&spool, &envelope), kind: Kind::Failed, fates: std::slice::from_ref(&fate) },
-        )
-        .expect("entered")
-        .expect("told");
-    assert!(text(&spool, id).contains("text/rfc822-headers") && !text(&spool, id).contains("The body."));
+    let to = Recipient::new(address("kevin"));
+    let mut envelope = Envelope { ret: Some(Ret::Headers), ..from_kevin(vec![to.clone()]) };
+    let fate = failed(to, "later\r\nInjected: yes");
+    let text = told("", &envelope, (Kind::Failed, std::slice::from_ref(&fate))).remove(0);
+    assert!(text.contains("text/rfc822-headers") && !text.contains("The body."));
     envelope.ret = Some(Ret::Full);
-    let id = sender()
-        .send(
-            &spool,
-            Notice { about: &message(&spool, &envelope), kind: Kind::Delayed, fates: std::slice::from_ref(&fate) },
-        )
-        .expect("entered")
-        .expect("told");
-    let text = text(&spool, id);
+    let late = Fate { action: Action::Delayed, ..fate.clone() };
+    let text = told("", &envelope, (Kind::Delayed, &[late])).remove(0);
     assert!(text.contains("Will-Retry-Until: ") && !text.contains("The body.") && !text.contains("\nInjected:"));
+    let text = told("bounce_size_limit: 10", &envelope, (Kind::Failed, &[fate])).remove(0);
+    assert!(text.contains("text/rfc822-headers") && !text.contains("The body."));
+}
+
+/// Classes, the sender, what happened; who is told, and as whom.
+#[test]
+fn each_is_told_once_and_nobody_of_a_notice_about_a_notice() {
+    const KEVIN: &str = "MAIL FROM:<> RCPT TO:<kevin@m3102.com>";
+    const POSTMASTER: &str = "MAIL FROM:<double-bounce@m3102.com> RCPT TO:<postmaster@m3102.com>";
+    let kevin = Some("kevin@m3102.com");
+    let table: &[(&str, Option<&str>, Kind, &[&str])] = &[
+        ("", kevin, Kind::Failed, &[KEVIN]),
+        ("", kevin, Kind::Delayed, &[KEVIN]),
+        ("notify_classes: bounce", kevin, Kind::Failed, &[KEVIN, POSTMASTER]),
+        ("notify_classes: delay", kevin, Kind::Delayed, &[KEVIN, POSTMASTER]),
+        ("", None, Kind::Failed, &[POSTMASTER]),
+        ("notify_classes: bounce", None, Kind::Failed, &[]),
+        (
+            "2bounce_notice_recipient: foo",
+            None,
+            Kind::Failed,
+            &["MAIL FROM:<double-bounce@m3102.com> RCPT TO:<foo@m3102.com>"],
+        ),
+        ("", None, Kind::Delayed, &[]),
+        ("", Some("double-bounce@m3102.com"), Kind::Failed, &[]),
+        ("notify_classes: bounce", Some("double-bounce@m3102.com"), Kind::Failed, &[]),
+    ];
+    for (settings, from, kind, expected) in table {
+        let to = Recipient::new(address("gone@m3102.com"));
+        let envelope = Envelope { reverse_path: from.map(address), ..from_kevin(vec![to.clone()]) };
+        let texts = told(settings, &envelope, (*kind, &[failed(to, "gone")]));
+        let heads: Vec<_> = texts.iter().map(|text| text.lines().next().unwrap_or_default()).collect();
+        assert_eq!(heads, *expected, "{settings} {from:?} {kind:?}");
+    }
 }
 
 #[test]
-fn nobody_is_told_of_a_notice() {
-    let spool = spool();
-    let to = Recipient::new(Address::parse("kevin").expect("an address"));
-    let about = message(&spool, &Envelope { recipients: vec![to], ..Envelope::default() });
-    assert_eq!(
-        sender().send(&spool, Notice { about: &about, kind: Kind::Failed, fates: &[] }).expect("no trouble"),
-        None
-    );
+fn french_is_spoken_when_asked() {
+    let to = Recipient::new(address("gone@m3102.com"));
+    let text = told("notice_language: fr", &from_kevin(vec![to.clone()]), (Kind::Failed, &[failed(to, "x")])).remove(0);
+    assert!(text.contains("Subject: =?utf-8?Q?Message_non_distribu=C3=A9=2C_retourn=C3=A9_=C3=A0_son_exp?=\n =?utf-8?Q?=C3=A9diteur?=\n"), "{text}");
+    assert!(text.contains("Votre message n'a pas pu être remis"));
 }
 
 #[test]

@@ -127,7 +127,7 @@ impl Decider {
                 list.push(address);
             }
         }
-        Decision::Answer(Outcome::Expanded(list))
+        Decision::Answer(Outcome::Expanded(list.into()))
     }
 
     /// An item that an alias or `.forward` listed when it was expanded. It counts while it is still listed.
@@ -246,7 +246,7 @@ impl Decider {
         // RFC 5321 §4.5.1: postmaster always exists. Bounces of bounces go nowhere, so mailer-daemon may follow.
         let role = ["postmaster", "mailer-daemon", "abuse"].iter().any(|role| local.eq_ignore_ascii_case(role));
         if role && let Ok(root) = Address::new("root", domain.cloned()) {
-            return Decision::Answer(Outcome::Expanded(vec![root]));
+            return Decision::Answer(Outcome::Expanded(vec![root].into()));
         }
         if self.luser_relay.is_empty() {
             return unknown(user);
@@ -266,10 +266,13 @@ impl Decider {
             Ok(to) if to.local().eq_ignore_ascii_case(local) && (to.domain().is_none() || to.domain() == domain) => {
                 unknown(user)
             }
-            Ok(to) => Decision::Answer(Outcome::Expanded(vec![match domain {
-                Some(domain) => to.qualified(domain),
-                None => to,
-            }])),
+            Ok(to) => {
+                let to = match domain {
+                    Some(domain) => to.qualified(domain),
+                    None => to,
+                };
+                Decision::Answer(Outcome::Expanded(vec![to].into()))
+            }
             Err(_) => Decision::Answer(Outcome::Deferred(
                 EnhancedStatus::new(4, 3, 5),
                 format!("luser_relay \"{text}\" is not an address"),

@@ -11,7 +11,7 @@ use config::Config;
 use daemon::Channel;
 use daemon::shutdown::Signals;
 use handover::packet::{Reader, Writer};
-use handover::{Order, Outcome, Reply, Task, channel};
+use handover::{Expansion, Order, Outcome, Reply, Task, channel};
 use mail::EnhancedStatus;
 use tokio::io::Interest;
 use tokio::net::UnixDatagram;
@@ -159,10 +159,10 @@ impl Asked {
                 self.gathered.extend(list);
                 false
             }
-            Outcome::Expanded(list) => {
+            Outcome::Expanded(Expansion { into, owner }) => {
                 let mut all = std::mem::take(&mut self.gathered);
-                all.extend(list);
-                self.finish(Outcome::Expanded(all));
+                all.extend(into);
+                self.finish(Outcome::Expanded(Expansion { into: all, owner }));
                 true
             }
             other => {

@@ -32,6 +32,8 @@ pub(super) struct Completed {
     pub(super) body: usize,
     /// For the log.
     pub(super) message_id: String,
+    /// How many servers it has passed.
+    pub(super) hops: usize,
 }
 
 /// Completes the header at the beginning of `head`.
@@ -65,7 +67,8 @@ pub(super) fn complete(head: &[u8], facts: &Facts<'_>) -> Completed {
         out.extend(format!("{prefix}From: {}\n", from(facts)).bytes());
     }
     out.push(b'\n');
-    Completed { header: out, body, message_id }
+    let hops = header::fields(given).filter(|field| field.is("Received")).count();
+    Completed { header: out, body, message_id, hops }
 }
 
 /// One field with its continuation lines.

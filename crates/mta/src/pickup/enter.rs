@@ -4,13 +4,17 @@ use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::time::{Duration, SystemTime};
 
 use config::Config;
 use durable::{Access, Dir};
-use mail::{Address, Domain, Envelope, QueueId, Recipient};
+use handover::Outcome;
+use mail::{Address, Domain, EnhancedStatus, Envelope, QueueId, Recipient};
 use spool::{Damage, Incoming, OpenError, Origin, QueueFile, Spool};
 
-use super::complete::{self, Facts};
+use super::complete::{self, Completed, Facts};
+use crate::bounce::{Action, Fate, Kind, Notice, Sender};
+use crate::local::line::Line;
 
 /// What is needed to enter messages.
 pub(super) struct Entry {
@@ -21,6 +25,9 @@ pub(super) struct Entry {
     host: String,
     mail_name: String,
     origin: Option<Domain>,
+    duplicate_limit: usize,
+    hop_limit: usize,
+    notices: Sender,
 }
 
 impl Entry {
@@ -35,6 +42,9 @@ impl Entry {
             host: config.text("myhostname").to_owned(),
             mail_name: config.text("mail_name").to_owned(),
             origin: Domain::parse(config.text("myorigin")).ok(),
+            duplicate_limit: count(config, "duplicate_filter_limit"),
+            hop_limit: count(config, "hopcount_limit"),
+            notices: Sender::new(config),
         }
     }
 
@@ -103,7 +113,8 @@ impl Entry {
         if meta.links != 1 {
             return Err(Damage::Magic.into());
         }
-        let envelope = self.qualified(&file.envelope);
+        let mut envelope = self.qualified(&file.envelope);
+        envelope.merge_duplicates(self.duplicate_limit);
         let message = self.spool.enter(&envelope, &Origin::Local { uid: meta.uid });
         let id = message.id();
         let sender = envelope.reverse_path.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -117,18 +128,45 @@ impl Entry {
             sender: &sender,
             origin: self.origin.as_ref().map(Domain::as_str),
         };
-        Self::write(message, file, &facts)
-    }
-
-    fn write(mut message: Incoming, file: &QueueFile, facts: &Facts<'_>) -> Result<QueueId, OpenError> {
         let head_size = file.size().min(complete::MAX_HEADER);
         let mut head = vec![0; usize::try_from(head_size).map_err(io::Error::other)?];
         file.file.read_exact_at(&mut head, file.content.start)?;
-        let done = complete::complete(&head, facts);
-        tracing::info!("{}: message-id={}", facts.id, done.message_id);
+        let done = complete::complete(&head, &facts);
+        tracing::info!("{id}: message-id={}", done.message_id);
+        if done.hops > self.hop_limit {
+            return self.return_loop(id, file, envelope);
+        }
+        Ok(Self::write(message, file, &head, &done)?)
+    }
+
+    /// A message that has passed too many servers is not entered: its sender gets it back.
+    fn return_loop(&self, id: QueueId, file: &QueueFile, envelope: Envelope) -> Result<QueueId, OpenError> {
+        let (status, text) = (EnhancedStatus::new(5, 4, 6), "too many hops");
+        let delay = SystemTime::now().duration_since(file.arrival).unwrap_or_default();
+        for recipient in &envelope.recipients {
+            let line = Line {
+                id,
+                to: &recipient.address.to_string(),
+                original: recipient.original.as_ref(),
+                relay: "none",
+                delays: [delay, Duration::ZERO, Duration::ZERO, Duration::ZERO],
+                outcome: &Outcome::Bounced(status, text.into()),
+            };
+            tracing::info!("{line}");
+        }
+        let fates: Vec<Fate> =
+            envelope.recipients.into_iter().map(|to| Fate::here(to, Action::Failed, (status, text.into()))).collect();
+        let sender = envelope.reverse_path.as_ref();
+        let notice = Notice { id, about: file, sender, kind: Kind::Failed, fates: &fates };
+        self.notices.tell(&self.spool, notice)?.into_iter().for_each(|notice| self.wake_qmgr(notice));
+        tracing::info!("{id}: removed");
+        Ok(id)
+    }
+
+    fn write(mut message: Incoming, file: &QueueFile, head: &[u8], done: &Completed) -> io::Result<QueueId> {
         message.write(&done.header)?;
         message.write(&head[done.body..])?;
-        let mut at = file.content.start + head_size;
+        let mut at = file.content.start + head.len() as u64;
         let mut chunk = vec![0; CHUNK];
         while at < file.content.end {
             let want = usize::try_from(file.content.end - at).unwrap_or(CHUNK).min(CHUNK);
@@ -136,7 +174,7 @@ impl Entry {
             message.write(&chunk[..want])?;
             at += want as u64;
         }
-        Ok(message.commit()?)
+        message.commit()
     }
 
     /// Bare names get `myorigin`; what the user wrote is kept beside it for the log and `X-Original-To`.
@@ -168,3 +206,7 @@ impl Entry {
 
 const THREADS: usize = 16;
 const CHUNK: usize = 64 * 1024;
+
+fn count(config: &Config, name: &str) -> usize {
+    usize::try_from(config.number(name)).unwrap_or(usize::MAX)
+}

@@ -1,13 +1,13 @@
 //! What other programs say to qmgr, as datagrams to `QUEUE/public/qmgr`.
 //!
 //! A datagram holds one word per line: queue ids of messages that came in, or orders of the operator: `flush`,
-//! `flush ID`, `hold ID`, `release ID`, `delete ID`, `requeue ID`. Anything else, and the empty datagram, means: look at
+//! `flush ID`, `flush DOMAIN`, `hold ID`, `release ID`, `delete ID`, `requeue ID`. Anything else, and the empty datagram, means: look at
 //! your directory. Who may write to that socket is settled by its directory.
 
-use mail::QueueId;
+use mail::{Domain, QueueId};
 
 /// One line of a datagram.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
     /// This message came in.
     Came(QueueId),
@@ -17,6 +17,8 @@ pub enum Said {
     FlushAll,
     /// Try this one now.
     Flush(QueueId),
+    /// Try what waits for this domain now.
+    FlushDomain(Domain),
     /// Put it aside.
     Hold(QueueId),
     /// No longer aside: try it.
@@ -43,7 +45,12 @@ fn read_line(line: &str) -> Said {
         return Said::FlushAll;
     }
     let (word, id) = line.split_once(' ').unwrap_or(("", line));
-    let Some(id) = QueueId::parse(id.trim()) else { return Said::Look };
+    let Some(id) = QueueId::parse(id.trim()) else {
+        return match Domain::parse(id.trim()) {
+            Ok(domain) if word == "flush" => Said::FlushDomain(domain),
+            _ => Said::Look,
+        };
+    };
     match word {
         "" => Said::Came(id),
         "flush" => Said::Flush(id),
@@ -68,6 +75,8 @@ mod tests {
             (format!("{id}\n{id}\n"), vec![Said::Came(id), Said::Came(id)]),
             ("flush".into(), vec![Said::FlushAll]),
             (format!("flush {id}"), vec![Said::Flush(id)]),
+            ("flush x.org".into(), vec![Said::FlushDomain(Domain::parse("x.org").expect("a domain"))]),
+            ("flush a b".into(), vec![Said::Look]),
             (format!("hold {id}"), vec![Said::Hold(id)]),
             (format!("release {id}"), vec![Said::Release(id)]),
             (format!("delete {id}"), vec![Said::Delete(id)]),

@@ -9,12 +9,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use mail::QueueId;
+use mail::{Domain, QueueId};
 use spool::{Finished, Queue, QueueFile, Readers, Spool};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::message::Notes;
 use super::settle::{Policy, Settled, Settlement, note};
+use crate::bounce::alarm::{Class, Told};
 
 /// For the thread that takes up.
 pub enum Fetch {
@@ -22,6 +23,8 @@ pub enum Fetch {
     Take(QueueId, Queue),
     /// List a directory.
     Scan(Queue),
+    /// Look for deferred messages with recipients in this domain.
+    Find(Domain),
     /// Move one between directories for the operator, then take it from there if it is to be tried.
     Move(QueueId, Queue, Queue),
     /// Remove one that is not in delivery.
@@ -48,6 +51,8 @@ pub enum Report {
     Listed(Queue, Vec<(QueueId, SystemTime)>),
     /// A directory could not be listed.
     Unlisted(Queue),
+    /// What [`Fetch::Find`] found.
+    Found(Vec<QueueId>),
     /// It was moved there.
     Moved(QueueId, Queue),
     /// One [`Record::Note`] is done.
@@ -76,7 +81,7 @@ pub fn start(
     let (removed, removals) = channel();
     let (its_spool, its_reports) = (spool.clone(), reports.clone());
     std::thread::Builder::new().name("remove".into()).spawn(move || make_last(&its_spool, &removals, &its_reports))?;
-    let recorder = Recorder { spool, policy, reports, removed };
+    let recorder = Recorder { spool, policy, reports, removed, told: Told::default() };
     std::thread::Builder::new().name("record".into()).spawn(move || recorder.run(&records))?;
     Ok((fetch, record))
 }
@@ -86,6 +91,15 @@ fn take_up(spool: &Spool, rest: Duration, work: &Receiver<Fetch>, reports: &Unbo
         let report = match work {
             Fetch::Take(id, from) => taken(spool, id, from).unwrap_or_else(|Trouble| later(spool, id, rest)),
             Fetch::Scan(queue) => listed(spool, queue),
+            Fetch::Find(domain) => {
+                let (spool, reports) = (spool.clone(), reports.clone());
+                // Reads every deferred file: on a thread of its own, so that new mail is not kept waiting.
+                let look = move || drop(reports.send(Report::Found(found(&spool, &domain))));
+                if let Err(error) = std::thread::Builder::new().name("find".into()).spawn(look) {
+                    tracing::warn!("cannot look for deferred mail: {error}");
+                }
+                continue;
+            }
             Fetch::Move(id, from, to) => match spool.shift(id, from, to) {
                 Ok(()) => Report::Moved(id, to),
                 Err(_) => continue,
@@ -142,6 +156,14 @@ fn later(spool: &Spool, id: QueueId, rest: Duration) -> Report {
     Report::Later(id, next)
 }
 
+fn found(spool: &Spool, domain: &Domain) -> Vec<QueueId> {
+    let wanted = |id: &QueueId| {
+        let Ok(file) = spool.read(Queue::Deferred, *id) else { return false };
+        file.open_slots().any(|(_, slot)| slot.recipient.address.domain() == Some(domain))
+    };
+    spool.scan(Queue::Deferred).unwrap_or_default().into_iter().filter(wanted).collect()
+}
+
 fn listed(spool: &Spool, queue: Queue) -> Report {
     let list = match queue {
         Queue::Deferred => spool.scan_times(queue),
@@ -162,6 +184,7 @@ struct Recorder {
     policy: Policy,
     reports: UnboundedSender<Report>,
     removed: Sender<Finished>,
+    told: Told,
 }
 
 impl Recorder {
@@ -182,8 +205,9 @@ impl Recorder {
         }
     }
 
-    fn settle(&self, work: Settlement) {
+    fn settle(&mut self, work: Settlement) {
         let (id, readers) = (work.id, work.readers);
+        self.alarm(&work);
         let settled = match self.policy.settle(&self.spool, work, SystemTime::now()) {
             Ok((settled, notices)) => {
                 notices.into_iter().for_each(|notice| drop(self.reports.send(Report::Entered(notice))));
@@ -204,6 +228,18 @@ impl Recorder {
                 tracing::error!("{id}: cannot remove: {error}");
                 self.note_all(id);
                 let _ = self.reports.send(Report::Settled(id, self.later(id)));
+            }
+        }
+    }
+
+    /// The postmaster is told of trouble that is this machine's own.
+    fn alarm(&mut self, work: &Settlement) {
+        for fate in work.failed.iter().chain(&work.deferred).map(|lot| &lot.fate).filter(|fate| fate.remote.is_none()) {
+            let Some(class) = Class::of(fate.status) else { continue };
+            match self.told.tell(&self.policy.sender, &self.spool, (class, work.id, &fate.text)) {
+                Ok(Some(notice)) => drop(self.reports.send(Report::Entered(notice))),
+                Ok(None) => {}
+                Err(error) => tracing::error!("{}: cannot tell the postmaster: {error}", work.id),
             }
         }
     }

@@ -6,9 +6,14 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use handover::Outcome;
+use handover::relay::{DsnSupport, Remote, Terms};
+use handover::{Expansion, Outcome};
 use mail::{Address, EnhancedStatus, QueueId, Recipient};
 use spool::{QueueFile, Readers};
+
+use super::settle::Lot;
+use super::windows::{Age, Name, Windows};
+use crate::bounce::{Action, Fate};
 
 /// What the operator wants done with a message once nothing of it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +28,10 @@ pub enum Wish {
 pub struct Message {
     /// Its name.
     pub id: QueueId,
-    /// The reverse path.
-    pub sender: Option<Address>,
+    /// Its sender, and what else holds for all recipients.
+    pub terms: Terms,
+    /// Whether it was tried before.
+    pub age: Age,
     /// When it came.
     pub arrival: SystemTime,
     /// When it was taken up.
@@ -45,7 +52,7 @@ pub struct Message {
     pub wish: Option<Wish>,
     /// Who may still have the file open when nothing is open any more.
     pub readers: Readers,
-    places: Option<HashMap<Address, usize>>,
+    places: Option<HashMap<(String, Option<String>), usize>>,
 }
 
 /// One recipient.
@@ -54,8 +61,14 @@ pub struct Slot {
     pub recipient: Recipient,
     /// Whose alias or `.forward` named him.
     pub parent: Option<usize>,
+    /// The sender he has instead of the message's: the owner of the list.
+    pub sender: Option<Address>,
+    /// Where he waits or waited for his turn, if he is relayed.
+    pub to: Option<Name>,
     /// How far he is.
     pub state: State,
+    /// The host that said so.
+    pub remote: Option<Remote>,
 }
 
 /// How far a recipient is.
@@ -65,6 +78,8 @@ pub enum State {
     Open,
     /// Finished before this try, or became others.
     Finished,
+    /// Became many others, and the sender wants to hear of success.
+    Expanded,
     /// Delivered in this try.
     Sent(EnhancedStatus, String),
     /// Never.
@@ -78,27 +93,50 @@ pub enum State {
 pub struct Notes {
     /// Recipients that became others, with the number of the first of them. To be written first: it gives the others
     /// their numbers.
-    pub expanded: Vec<(usize, usize, Vec<Recipient>)>,
+    pub expanded: Vec<Expanded>,
     /// Recipients that are done.
     pub sent: Vec<usize>,
+}
+
+/// A recipient that became others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expanded {
+    /// Its number.
+    pub slot: usize,
+    /// The number of the first of the others.
+    pub first: usize,
+    /// The others.
+    pub into: Vec<Recipient>,
+    /// The sender they get.
+    pub owner: Option<Address>,
 }
 
 impl Message {
     /// From its queue file.
     #[must_use]
-    pub fn new(file: QueueFile) -> Self {
+    pub fn new(file: QueueFile, age: Age) -> Self {
         let slots: Vec<Slot> = file
             .slots
             .iter()
             .map(|slot| Slot {
                 recipient: slot.recipient.clone(),
                 parent: slot.parent.map(|parent| parent as usize),
+                sender: slot.sender.clone(),
+                to: None,
                 state: if slot.progress.is_finished() { State::Finished } else { State::Open },
+                remote: None,
             })
             .collect();
         Self {
             id: file.id,
-            sender: file.envelope.reverse_path.clone(),
+            terms: Terms {
+                sender: file.envelope.reverse_path.clone(),
+                envid: file.envelope.envid.clone(),
+                ret: file.envelope.ret,
+                body: file.envelope.body,
+                smtputf8: file.envelope.smtputf8,
+            },
+            age,
             arrival: file.arrival,
             active: SystemTime::now(),
             content: file.content.clone(),
@@ -122,7 +160,8 @@ impl Message {
             }
             Outcome::Bounced(status, text) => State::Failed(status, text),
             Outcome::Deferred(status, text) => State::Deferred(status, text),
-            Outcome::Expanding(list) | Outcome::Expanded(list) => return self.expand(slot, list),
+            Outcome::Expanding(list) => return self.expand(slot, list.into()),
+            Outcome::Expanded(expansion) => return self.expand(slot, expansion),
         };
         self.close(slot, state);
         0..0
@@ -139,8 +178,11 @@ impl Message {
 
     /// A recipient becomes others. Who is a recipient already is not told twice; who named this one in the first place,
     /// by whatever detour, makes a loop.
-    fn expand(&mut self, slot: usize, list: Vec<Address>) -> Range<usize> {
-        let Some(parent) = self.slots.get(slot).map(|slot| slot.recipient.clone()) else { return 0..0 };
+    fn expand(&mut self, slot: usize, Expansion { into: list, owner }: Expansion) -> Range<usize> {
+        let Some((mut parent, own)) = self.slots.get(slot).map(|slot| (slot.recipient.clone(), slot.sender.clone()))
+        else {
+            return 0..0;
+        };
         if let Some(back) = list.iter().find(|address| self.descends_from(slot, address)) {
             let text = format!("mail forwarding loop for {back}");
             self.close(slot, State::Failed(EnhancedStatus::new(5, 4, 6), text));
@@ -148,26 +190,37 @@ impl Message {
         }
         let slots = &self.slots;
         let places = self.places.get_or_insert_with(|| {
-            slots.iter().enumerate().map(|(place, slot)| (slot.recipient.address.clone(), place)).collect()
+            slots.iter().enumerate().map(|(place, slot)| (folded(&slot.recipient.address), place)).collect()
         });
+        // RFC 3461 §5.2.7.3: of an address that stands for many, that is the success.
+        let told = list.len() > 1 && parent.notify.is_some_and(|notify| notify.success);
+        if told && let Some(notify) = &mut parent.notify {
+            notify.success = false;
+        }
+        // The null sender stays: nothing is told about a notice.
+        let owner = owner.filter(|_| self.terms.sender.is_some());
         let first = self.slots.len();
         let mut into = Vec::new();
         for address in list {
-            if places.contains_key(&address) {
+            let key = folded(&address);
+            if places.contains_key(&key) {
                 continue;
             }
-            places.insert(address.clone(), first + into.len());
+            places.insert(key, first + into.len());
             let original = parent.original.clone().unwrap_or_else(|| parent.address.clone());
             into.push(Recipient { address, original: Some(original), ..parent.clone() });
         }
         self.slots.extend(into.iter().map(|recipient| Slot {
             recipient: recipient.clone(),
             parent: Some(slot),
+            sender: owner.clone().or_else(|| own.clone()),
+            to: None,
             state: State::Open,
+            remote: None,
         }));
         self.open += into.len();
-        self.notes.expanded.push((slot, first, into));
-        self.close(slot, State::Finished);
+        self.notes.expanded.push(Expanded { slot, first, into, owner });
+        self.close(slot, if told { State::Expanded } else { State::Finished });
         first..self.slots.len()
     }
 
@@ -184,12 +237,87 @@ impl Message {
         false
     }
 
-    /// Recipients whose state is of this kind.
-    pub fn with<'m, T>(&'m self, pick: impl Fn(&'m State) -> Option<T>) -> Vec<(usize, T)> {
-        self.slots
-            .iter()
-            .enumerate()
-            .filter_map(|(place, slot)| pick(&slot.state).map(|picked| (place, picked)))
-            .collect()
+    /// The sender that a recipient sees.
+    #[must_use]
+    pub fn sender_for(&self, slot: &Slot) -> Option<Address> {
+        slot.sender.clone().or_else(|| self.terms.sender.clone())
     }
+
+    /// Recipients that are open.
+    #[must_use]
+    pub fn open_slots(&self) -> Vec<usize> {
+        self.slots.iter().enumerate().filter(|(_, slot)| slot.state == State::Open).map(|(place, _)| place).collect()
+    }
+
+    /// The one destination that all who have to wait wait for.
+    #[must_use]
+    pub fn only_destination(&self) -> Option<Name> {
+        let mut late = self.slots.iter().filter(|slot| slot.deferred().is_some()).map(|slot| &slot.to);
+        let first = late.next()?.clone()?;
+        late.all(|to| to.as_ref() == Some(&first)).then_some(first)
+    }
+
+    /// How many have to wait for destinations that are left in peace.
+    #[must_use]
+    pub fn waiting_for_the_parked(&self, windows: &Windows) -> usize {
+        let parked = |slot: &&Slot| slot.to.as_ref().is_some_and(|to| windows.parked(to).is_some());
+        self.slots.iter().filter(|slot| slot.deferred().is_some()).filter(parked).count()
+    }
+
+    /// What became of recipients, as far as `pick` wants to hear of it.
+    pub fn lots(&self, pick: impl Fn(&Slot) -> Option<(Action, EnhancedStatus, &str)>) -> Vec<Lot> {
+        let lot = |(place, slot): (usize, &Slot)| {
+            let (action, status, text) = pick(slot)?;
+            let (recipient, remote) = (slot.recipient.clone(), slot.remote.clone());
+            let fate = Fate { recipient, action, status, text: text.to_owned(), remote };
+            Some(Lot { slot: place, sender: self.sender_for(slot), fate })
+        };
+        self.slots.iter().enumerate().filter_map(lot).collect()
+    }
+}
+
+impl Slot {
+    /// Failed in this try.
+    #[must_use]
+    pub fn failed(&self) -> Option<(Action, EnhancedStatus, &str)> {
+        match &self.state {
+            State::Failed(status, text) => Some((Action::Failed, *status, text)),
+            _ => None,
+        }
+    }
+
+    /// Has to wait since this try.
+    #[must_use]
+    pub fn deferred(&self) -> Option<(Action, EnhancedStatus, &str)> {
+        match &self.state {
+            State::Deferred(status, text) => Some((Action::Delayed, *status, text)),
+            _ => None,
+        }
+    }
+
+    /// Succeeded in this try, and telling of it is asked for and is our affair.
+    #[must_use]
+    pub fn succeeded(&self) -> Option<(Action, EnhancedStatus, &str)> {
+        let asked = self.recipient.notify.is_some_and(|notify| notify.success);
+        let action = match self.remote.as_ref().map(|remote| remote.dsn) {
+            None => Action::Delivered,
+            Some(DsnSupport::Lacking) => Action::Relayed,
+            Some(DsnSupport::Passed) => return None,
+        };
+        match &self.state {
+            State::Sent(status, text) if asked => Some((action, *status, text)),
+            State::Expanded => {
+                Some((Action::Expanded, EnhancedStatus::OK, "forwarded to all that the address stands for"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Addresses that are the same mailbox, as far as that can be known here.
+fn folded(address: &Address) -> (String, Option<String>) {
+    let local = address.local();
+    // What an alias or `.forward` lists is no name.
+    let local = if local.contains(['\\', '|', '/']) { local.to_owned() } else { local.to_lowercase() };
+    (local, address.domain().map(|domain| domain.as_str().to_owned()))
 }

@@ -1,22 +1,24 @@
-//! `qmgr`: owns the queue; decides what goes when and to whom, and what the sender is told.
+//! `qmgr`: owns the queue; decides what goes when, by which way and to whom, and what the sender is told.
 //!
 //! Runs as: `mail_owner`, jailed, without the net. May read and write: the queue (not mailboxes, not passwords). Speaks
-//! to: `local` over `QUEUE/private/local`; hears wake-ups and the operator on `QUEUE/public/qmgr`. Exits with 0 on
+//! to: `local` over `QUEUE/private/local`, `smtp` over `QUEUE/private/smtp`; hears wake-ups and the operator on `QUEUE/public/qmgr`. Exits with 0 on
 //! SIGTERM (what is with `local` may finish first, for a few seconds), 1 when it cannot start.
 //!
 //! A wake-up may be lost: the directories are looked at every few seconds as well. In memory a deferred message is
 //! sixteen octets; only messages in delivery are open.
 
 pub mod control;
+mod deliver;
 pub mod disk;
 pub mod link;
 pub mod message;
 mod ready;
 mod run;
 pub mod settle;
+mod waiting;
 pub mod windows;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -25,15 +27,19 @@ use daemon::shutdown::Signals;
 use daemon::{arguments, limits, log};
 use durable::Dir;
 use privileges::{Exec, Jail, Network};
+use routes::Router;
 use spool::{Queue, Spool};
 use tokio::net::UnixDatagram;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 
 use crate::bounce::Sender;
 use crate::set_up;
-use run::Qmgr;
+use deliver::{Locals, OPEN_RELAYS, Relays};
+use link::{Dialogue, Event, Sending};
+use run::{Begin, Qmgr};
 use settle::Policy;
+use windows::{Feedback, Pace};
 
 /// How often `incoming` is looked at although nobody said anything.
 const LOOK: Duration = Duration::from_secs(5);
@@ -66,6 +72,11 @@ fn start(dir: &Path) -> Result<(), String> {
     let queue = Path::new(config.text("queue_directory"));
     let mut readable = set_up::system_files();
     readable.push(dir);
+    // Directories rather than files, since editors replace files.
+    let router = Router::new(&config);
+    let tables: Vec<PathBuf> =
+        router.files().into_iter().filter_map(|file| file.parent().map(Path::to_owned)).collect();
+    readable.extend(tables.iter().map(PathBuf::as_path));
     let jail = Jail { read_only: &readable, read_write: &[queue], exec: Exec::Never, network: Network::Deny };
     set_up::give_up_power(&config, &jail).map_err(|e| e.to_string())?;
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
@@ -83,11 +94,11 @@ async fn serve(config: Config, spool: Spool, descriptors: usize) -> Result<(), S
     let queue = Path::new(config.text("queue_directory"));
     let ears = listen(&queue.join("public/qmgr")).map_err(|e| format!("{}/public/qmgr: {e}", queue.display()))?;
     let (reports, mut reported) = unbounded_channel();
-    let (fetch, record) = disk::start(spool, policy(&config), reports).map_err(|e| e.to_string())?;
-    let (orders, given) = unbounded_channel();
-    let (events, mut happened) = unbounded_channel();
-    tokio::spawn(link::keep::<link::Local>(queue.join("private/local"), given, events));
-    let mut qmgr = Qmgr::new(fetch, record, orders);
+    let disk = disk::start(spool, policy(&config), reports).map_err(|e| e.to_string())?;
+    let (orders, mut happened) = link::<link::Local>(queue);
+    let (relays, mut relayed) = link::<link::Smtp>(queue);
+    let begin = Begin { router: Router::new(&config), policy: policy(&config) };
+    let mut qmgr = Qmgr::new(disk, Locals::new(orders), Relays::new(relays, pace(&config)), begin);
     configure(&mut qmgr, &config, descriptors);
     for queue in [Queue::Active, Queue::Incoming, Queue::Deferred] {
         qmgr.scan(queue);
@@ -107,7 +118,10 @@ async fn serve(config: Config, spool: Spool, descriptors: usize) -> Result<(), S
                 std::iter::once(report).chain(std::iter::from_fn(|| reported.try_recv().ok())).for_each(|report| qmgr.reported(report));
             }
             Some(event) = happened.recv() => {
-                std::iter::once(event).chain(std::iter::from_fn(|| happened.try_recv().ok())).for_each(|event| qmgr.happened(event));
+                std::iter::once(event).chain(std::iter::from_fn(|| happened.try_recv().ok())).for_each(|event| qmgr.local_happened(event));
+            }
+            Some(event) = relayed.recv() => {
+                std::iter::once(event).chain(std::iter::from_fn(|| relayed.try_recv().ok())).for_each(|event| qmgr.relay_happened(event));
             }
             received = ears.recv(&mut datagram) => if let Ok(length) = received {
                 qmgr.heard(&datagram[..length]);
@@ -130,21 +144,33 @@ async fn serve(config: Config, spool: Spool, descriptors: usize) -> Result<(), S
             () = signals.stop.cancelled() => break,
         }
     }
-    end(qmgr, happened, reported).await;
+    end(qmgr, (happened, relayed), reported).await;
     Ok(())
 }
 
-/// Lets what is with local finish, notes it, and waits for the recorder.
+/// Our ends of a connection to a delivery program.
+type Ends<D> = (UnboundedSender<Sending<<D as Dialogue>::Order>>, UnboundedReceiver<Event<<D as Dialogue>::Reply>>);
+
+/// Keeps a connection to a delivery program: orders in, what happens out.
+fn link<D: Dialogue + 'static>(queue: &Path) -> Ends<D> {
+    let (orders, given) = unbounded_channel();
+    let (events, happened) = unbounded_channel();
+    tokio::spawn(link::keep::<D>(queue.join("private").join(D::PROGRAM), given, events));
+    (orders, happened)
+}
+
+/// Lets what is with the delivery programs finish, notes it, and waits for the recorder.
 async fn end(
     mut qmgr: Qmgr,
-    mut happened: UnboundedReceiver<link::Event>,
+    (mut happened, mut relayed): (UnboundedReceiver<Event>, UnboundedReceiver<Event<handover::Report>>),
     mut reported: UnboundedReceiver<disk::Report>,
 ) {
     let deadline = Instant::now() + LAST_WORDS;
     while !qmgr.is_at_rest() {
-        match tokio::time::timeout_at(deadline, happened.recv()).await {
-            Ok(Some(event)) => qmgr.happened(event),
-            Ok(None) | Err(_) => break,
+        tokio::select! {
+            Some(event) = happened.recv() => qmgr.local_happened(event),
+            Some(event) = relayed.recv() => qmgr.relay_happened(event),
+            () = tokio::time::sleep_until(deadline) => break,
         }
     }
     qmgr.note_all();
@@ -155,27 +181,40 @@ async fn end(
 
 fn configure(qmgr: &mut Qmgr, config: &Config, descriptors: usize) {
     qmgr.policy(policy(config));
-    qmgr.destinations = config.list("mydestination").into_iter().map(|domain| domain.to_lowercase()).collect();
+    qmgr.router = Router::new(config);
+    qmgr.relays.windows.set(pace(config));
+    qmgr.soft_bounce = config.flag("soft_bounce");
     let wanted = usize::try_from(config.number("qmgr_message_active_limit")).unwrap_or(usize::MAX);
     // Each message in delivery has its file open twice: here and for local.
     qmgr.most_active = wanted.min(descriptors.saturating_sub(64) / 2).max(1);
 }
 
 fn policy(config: &Config) -> Policy {
-    let lifetime = config.time("maximal_queue_lifetime");
     Policy {
-        sender: Sender {
-            host: config.text("myhostname").into(),
-            mail_name: config.text("mail_name").into(),
-            origin: config.text("myorigin").into(),
-            size_limit: config.bytes("bounce_size_limit"),
-            lifetime,
-        },
+        sender: Sender::new(config),
         shortest: config.time("minimal_backoff_time"),
         longest: config.time("maximal_backoff_time"),
-        lifetime,
+        lifetime: config.time("maximal_queue_lifetime"),
         bounce_lifetime: config.time("bounce_queue_lifetime"),
         warn_after: config.time("delay_warning_time"),
+    }
+}
+
+/// How deliveries to one next hop open and close.
+fn pace(config: &Config) -> Pace {
+    let count = |name: &str| usize::try_from(config.number(name)).unwrap_or(usize::MAX);
+    let feedback = |name: &str| Feedback::parse(config.text(name));
+    let cohorts = u32::try_from(config.number("default_destination_concurrency_failed_cohort_limit")).unwrap_or(1);
+    Pace {
+        most: OPEN_RELAYS,
+        initial: count("initial_destination_concurrency"),
+        limit: count("default_destination_concurrency_limit"),
+        together: count("default_destination_recipient_limit"),
+        success: feedback("default_destination_concurrency_positive_feedback"),
+        failure: feedback("default_destination_concurrency_negative_feedback"),
+        cohorts: cohorts.into(),
+        delay: config.time("default_destination_rate_delay"),
+        rest: (config.time("minimal_backoff_time"), config.time("maximal_backoff_time")),
     }
 }
 

@@ -23,8 +23,11 @@ impl Ready {
         }
     }
 
-    /// The next to be taken up.
-    pub(super) fn next(&mut self) -> Option<(QueueId, Queue)> {
+    /// The next to be taken up; of those to be tried again only if there is room for `retries`.
+    pub(super) fn next(&mut self, retries: bool) -> Option<(QueueId, Queue)> {
+        if !retries {
+            return self.fresh.pop_front();
+        }
         let again_is_next = self.again_is_next;
         self.again_is_next = !again_is_next;
         let (first, other) =
@@ -42,9 +45,10 @@ mod tests {
         let mut ready = Ready::default();
         let id = |number| QueueId::new(number, 0);
         (0..4).for_each(|number| ready.push((id(number), Queue::Deferred)));
+        assert_eq!(ready.next(false), None);
         ready.push((id(8), Queue::Incoming));
         ready.push((id(9), Queue::Active));
-        let order: Vec<u64> = std::iter::from_fn(|| ready.next()).map(|(id, _)| id.micros()).collect();
+        let order: Vec<u64> = std::iter::from_fn(|| ready.next(true)).map(|(id, _)| id.micros()).collect();
         assert_eq!(order, [8, 0, 9, 1, 2, 3]);
     }
 }

@@ -10,15 +10,16 @@
 //!
 //! A message whose recipients are all finished needs no records: that its file is gone, synced, is the record.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use mail::{EnhancedStatus, QueueId};
-use spool::{Queue, QueueFile, Readers, Spool};
+use mail::{Address, QueueId};
+use spool::{Progress, Queue, QueueFile, Readers, Spool};
 
-use super::message::{Notes, Wish};
-use crate::bounce::{Fate, Kind, Notice, Sender};
+use super::message::{Expanded, Notes, Wish};
+use crate::bounce::{Action, Fate, Kind, Notice, Sender};
 
 /// How long and how often a message is tried.
 #[derive(Clone, Debug)]
@@ -46,15 +47,28 @@ pub struct Settlement {
     /// What is not in the file yet.
     pub notes: Notes,
     /// Delivered in this try, for senders who asked.
-    pub sent: Vec<Fate>,
+    pub sent: Vec<Lot>,
     /// Never.
-    pub failed: Vec<(usize, EnhancedStatus, String)>,
+    pub failed: Vec<Lot>,
     /// Not now.
-    pub deferred: Vec<(usize, EnhancedStatus, String)>,
+    pub deferred: Vec<Lot>,
+    /// Not before this time: their destination is left in peace.
+    pub not_before: Option<SystemTime>,
     /// What the operator wants.
     pub wish: Option<Wish>,
     /// Who may still have the file open.
     pub readers: Readers,
+}
+
+/// What became of one recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lot {
+    /// His number.
+    pub slot: usize,
+    /// The sender he was given.
+    pub sender: Option<Address>,
+    /// What became of him.
+    pub fate: Fate,
 }
 
 const LONGEST_REST: Duration = Duration::from_secs(60);
@@ -76,8 +90,12 @@ pub enum Settled {
 pub fn next_try(policy: &Policy, id: QueueId, arrival: SystemTime, now: SystemTime) -> SystemTime {
     let age = now.duration_since(arrival).unwrap_or_default();
     let wait = age.clamp(policy.shortest, policy.longest.max(policy.shortest));
-    let spread = u32::try_from(id.micros() % 128).unwrap_or(0);
-    now + wait + wait / 1024 * spread
+    now + wait + spread(wait / 8, id)
+}
+
+/// A part of that time which differs from message to message.
+pub(super) fn spread(most: Duration, id: QueueId) -> Duration {
+    most / 128 * u32::try_from(id.micros() % 128).unwrap_or(0)
 }
 
 impl Policy {
@@ -103,64 +121,61 @@ impl Policy {
         if !work.deferred.is_empty() && age >= lifetime {
             let from = file.envelope.reverse_path.as_ref().map(ToString::to_string).unwrap_or_default();
             tracing::info!("{}: from=<{from}>, status=expired, returned to sender", work.id);
+            work.deferred.iter_mut().for_each(|lot| lot.fate.action = Action::Failed);
             work.failed.append(&mut work.deferred);
         }
         // Numbers of recipients that expansion made must be in the file before a notice or record speaks of them.
         let stays = !work.deferred.is_empty() || work.wish == Some(Wish::Hold);
-        let names: Vec<_> = recipients(&file, &work.notes);
         if stays {
             note(&mut file, std::mem::take(&mut work.notes))?;
         }
-        let fate = |(slot, status, text): &(usize, EnhancedStatus, String)| {
-            names.get(*slot).map(|recipient| Fate { recipient: recipient.clone(), status: *status, text: text.clone() })
-        };
-        let failed: Vec<Fate> = work.failed.iter().filter_map(fate).collect();
-        notices.extend(self.tell(spool, Notice { about: &file, kind: Kind::Failed, fates: &failed })?);
-        if !work.failed.is_empty() && file.envelope.reverse_path.is_none() {
-            tracing::warn!("{}: undeliverable notification discarded", work.id);
-        }
-        notices.extend(self.tell(spool, Notice { about: &file, kind: Kind::Delivered, fates: &work.sent })?);
+        notices.extend(self.tell(spool, &file, (Kind::Failed, &work.failed))?);
+        notices.extend(self.tell(spool, &file, (Kind::Delivered, &work.sent))?);
         if !stays {
             return Ok((Settled::Finished, notices));
         }
         if !work.failed.is_empty() {
-            file.append_bounced(&work.failed.iter().map(|(slot, ..)| *slot).collect::<Vec<_>>())?;
+            file.append_bounced(&work.failed.iter().map(|lot| lot.slot).collect::<Vec<_>>())?;
         }
         if !self.warn_after.is_zero() && age >= self.warn_after && file.warned.is_none() {
-            let late: Vec<Fate> = work.deferred.iter().filter_map(fate).collect();
-            notices.extend(self.tell(spool, Notice { about: &file, kind: Kind::Delayed, fates: &late })?);
+            notices.extend(self.tell(spool, &file, (Kind::Delayed, &work.deferred))?);
             file.append_warned()?;
         }
-        for (slot, status, text) in &work.deferred {
-            file.append_deferred(*slot, *status, text)?;
+        for Lot { slot, fate, .. } in &work.deferred {
+            if !is_noted(&file, *slot, fate) {
+                file.append_deferred(*slot, fate.status, &fate.text)?;
+            }
         }
         if work.wish == Some(Wish::Hold) {
             spool.shift(work.id, Queue::Active, Queue::Hold)?;
             return Ok((Settled::Held, notices));
         }
         let next = next_try(self, work.id, file.arrival, now);
+        let next = work.not_before.map_or(next, |until| next.max(until + spread(self.shortest / 4, work.id)));
         spool.defer(work.id, Queue::Active, next)?;
         Ok((Settled::Deferred(next), notices))
     }
 
-    fn tell(&self, spool: &Spool, notice: Notice<'_>) -> io::Result<Option<QueueId>> {
-        let Notice { about, kind, fates } = notice;
-        let wanted: Vec<Fate> = fates.iter().filter(|fate| kind.is_wanted(&fate.recipient)).cloned().collect();
-        if wanted.is_empty() {
-            return Ok(None);
+    /// Tells each sender of what became of the recipients he is the sender for.
+    fn tell(&self, spool: &Spool, about: &QueueFile, (kind, lots): (Kind, &[Lot])) -> io::Result<Vec<QueueId>> {
+        let mut by_sender: BTreeMap<Option<&Address>, Vec<Fate>> = BTreeMap::new();
+        for lot in lots {
+            by_sender.entry(lot.sender.as_ref()).or_default().push(lot.fate.clone());
         }
-        let id = self.sender.send(spool, Notice { fates: &wanted, ..notice })?;
-        if let Some(id) = id {
-            tracing::info!("{}: {}: {id}", about.id, kind.logged());
+        let mut told = Vec::new();
+        for (sender, fates) in by_sender {
+            told.extend(self.sender.tell(spool, Notice { id: about.id, about, sender, kind, fates: &fates })?);
         }
-        Ok(id)
+        Ok(told)
     }
 }
 
-/// All recipients, those too that are not in the file yet.
-fn recipients(file: &QueueFile, notes: &Notes) -> Vec<mail::Recipient> {
-    let more = notes.expanded.iter().flat_map(|(.., into)| into);
-    file.slots.iter().map(|slot| &slot.recipient).chain(more).cloned().collect()
+/// The file says so already: a message that waits for the same thing again costs no write.
+fn is_noted(file: &QueueFile, slot: usize, fate: &Fate) -> bool {
+    match file.slots.get(slot).map(|slot| &slot.progress) {
+        Some(Progress::Deferred { status, reason, .. }) => *status == fate.status && *reason == fate.text,
+        _ => false,
+    }
 }
 
 /// Writes what is not in the file yet, synced.
@@ -168,12 +183,12 @@ fn recipients(file: &QueueFile, notes: &Notes) -> Vec<mail::Recipient> {
 /// # Errors
 /// The disk's.
 pub fn note(file: &mut QueueFile, notes: Notes) -> io::Result<()> {
-    for (slot, first, into) in notes.expanded {
+    for Expanded { slot, first, into, owner } in notes.expanded {
         // After a write that failed the numbers here and in the file differ: a record would then speak of somebody else.
         if file.slots.len() != first {
             return Err(io::Error::other("an earlier record is missing"));
         }
-        file.append_expanded(slot, into)?;
+        file.append_expanded(slot, into, owner)?;
     }
     if notes.sent.is_empty() { Ok(()) } else { file.append_done(&notes.sent) }
 }

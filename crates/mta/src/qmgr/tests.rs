@@ -5,13 +5,14 @@ use std::time::{Duration, SystemTime};
 
 use durable::Dir;
 use durable::forgetful::{Forgetful, at_every_step};
-use handover::Outcome;
+use handover::{Expansion, Outcome};
 use mail::{Address, EnhancedStatus, Envelope, QueueId, Recipient};
 use spool::{Origin, Progress, Queue, Spool};
 
-use super::message::{Message, State};
+use super::message::{Message, Slot, State};
 use super::settle::{Policy, Settled, Settlement, next_try, note};
-use crate::bounce::Sender;
+use super::windows::Age;
+use crate::bounce::Action;
 
 fn address(text: &str) -> Address {
     Address::parse(text).expect(text)
@@ -20,13 +21,7 @@ fn address(text: &str) -> Address {
 fn policy() -> Policy {
     let lifetime = Duration::from_secs(5 * 86_400);
     Policy {
-        sender: Sender {
-            host: "vm".into(),
-            mail_name: "Facteur".into(),
-            origin: "m3102.com".into(),
-            size_limit: 50_000,
-            lifetime,
-        },
+        sender: crate::bounce::tests::sender(""),
         shortest: Duration::from_secs(300),
         longest: Duration::from_secs(4000),
         lifetime,
@@ -48,7 +43,7 @@ fn take(spool: &Spool, queue: Queue, id: QueueId) -> Message {
     if queue != Queue::Active {
         spool.shift(id, queue, Queue::Active).expect("moved");
     }
-    Message::new(spool.read(Queue::Active, id).expect("readable"))
+    Message::new(spool.read(Queue::Active, id).expect("readable"), Age::Fresh)
 }
 
 fn sent() -> Outcome {
@@ -64,20 +59,14 @@ fn never() -> Outcome {
 }
 
 fn settlement(message: Message) -> Settlement {
-    let list = |pick: fn(&State) -> Option<(EnhancedStatus, String)>| {
-        message.with(pick).into_iter().map(|(slot, (status, text))| (slot, status, text)).collect()
-    };
-    let failed =
-        list(|state| if let State::Failed(status, text) = state { Some((*status, text.clone())) } else { None });
-    let deferred =
-        list(|state| if let State::Deferred(status, text) = state { Some((*status, text.clone())) } else { None });
     Settlement {
         id: message.id,
+        sent: message.lots(Slot::succeeded),
+        failed: message.lots(Slot::failed),
+        deferred: message.lots(Slot::deferred),
+        not_before: None,
         file: message.file,
         notes: message.notes,
-        sent: Vec::new(),
-        failed,
-        deferred,
         wish: message.wish,
         readers: message.readers,
     }
@@ -116,12 +105,14 @@ fn no_recipient_is_forgotten_whenever_the_power_goes() {
                 return (delivered, false);
             }
             let Ok(file) = spool.read(Queue::Active, id) else { return (delivered, false) };
-            let mut message = Message::new(file);
+            let mut message = Message::new(file, Age::Fresh);
             message.take(0, sent());
             delivered.insert("done");
             let new = message.take(
                 1,
-                Outcome::Expanded(vec![address("one@m3102.com"), address("two@m3102.com"), address("done@m3102.com")]),
+                Outcome::Expanded(
+                    vec![address("one@m3102.com"), address("two@m3102.com"), address("done@m3102.com")].into(),
+                ),
             );
             assert_eq!(new, 4..6);
             message.take(4, sent());
@@ -160,9 +151,9 @@ fn a_list_that_comes_back_is_a_loop_and_a_second_copy_is_none() {
     let id = enter(&root, &["a@m3102.com", "b@m3102.com"]);
     let spool = Spool::open(&root).expect("the spool");
     let mut message = take(&spool, Queue::Incoming, id);
-    assert_eq!(message.take(0, Outcome::Expanded(vec![address("c@m3102.com"), address("b@m3102.com")])), 2..3);
+    assert_eq!(message.take(0, Outcome::Expanded(vec![address("c@m3102.com"), address("b@m3102.com")].into())), 2..3);
     assert_eq!(message.slots[2].recipient.original, Some(address("a@m3102.com")));
-    assert_eq!(message.take(2, Outcome::Expanded(vec![address("a@m3102.com")])), 0..0);
+    assert_eq!(message.take(2, Outcome::Expanded(vec![address("a@m3102.com")].into())), 0..0);
     assert!(
         matches!(&message.slots[2].state, State::Failed(status, text) if status.subject == 4 && text == "mail forwarding loop for a@m3102.com")
     );
@@ -175,7 +166,7 @@ fn what_was_finished_is_not_tried_again() {
     let id = enter(&root, &["a@m3102.com", "b@m3102.com"]);
     let spool = Spool::open(&root).expect("the spool");
     let mut message = take(&spool, Queue::Incoming, id);
-    message.take(0, Outcome::Expanded(vec![address("c@m3102.com")]));
+    message.take(0, Outcome::Expanded(vec![address("c@m3102.com")].into()));
     message.take(2, sent());
     message.take(1, later());
     let Ok((Settled::Deferred(next), _)) = policy().settle(&spool, settlement(message), SystemTime::now()) else {
@@ -205,8 +196,8 @@ fn the_wait_grows_with_age_within_bounds() {
 }
 
 #[test]
-fn old_mail_is_returned_and_old_notices_go() {
-    for (sender, notices) in [(Some(address("kevin@m3102.com")), 1), (None, 0)] {
+fn old_mail_is_returned_and_old_notices_go_to_the_postmaster() {
+    for (sender, notices) in [(Some(address("kevin@m3102.com")), 1), (None, 1)] {
         let root = Forgetful::new().root();
         let spool = Spool::create(&root).expect("a spool");
         let envelope = Envelope {
@@ -221,4 +212,50 @@ fn old_mail_is_returned_and_old_notices_go() {
         let (settled, entered) = policy().settle(&spool, settlement(message), then).expect("no trouble");
         assert_eq!((settled, entered.len()), (Settled::Finished, notices));
     }
+}
+
+/// Members of a list with an owner have him as their sender: also after the file was read again, and their failures are his.
+#[test]
+fn the_owner_of_a_list_hears_of_its_members() {
+    let root = Forgetful::new().root();
+    let id = enter(&root, &["list@m3102.com", "b@m3102.com"]);
+    let spool = Spool::open(&root).expect("the spool");
+    let mut message = take(&spool, Queue::Incoming, id);
+    let owner = Some(address("owner-list@m3102.com"));
+    let into = vec![address("c@m3102.com"), address("d@m3102.com")];
+    assert_eq!(message.take(0, Outcome::Expanded(Expansion { into, owner: owner.clone() })), 2..4);
+    message.take(1, never());
+    message.take(2, never());
+    message.take(3, later());
+    let (_, notices) = policy().settle(&spool, settlement(message), SystemTime::now()).expect("no trouble");
+    let told = |id: &QueueId| {
+        let file = spool.read(Queue::Incoming, *id).expect("a notice");
+        file.envelope.recipients[0].address.to_string()
+    };
+    assert_eq!(notices.iter().map(told).collect::<Vec<_>>(), ["kevin@m3102.com", "owner-list@m3102.com"]);
+    let mut message = take(&spool, Queue::Deferred, id);
+    assert_eq!((message.open, message.sender_for(&message.slots[3])), (1, owner.clone()));
+    // What such a member becomes stays the owner's.
+    assert_eq!(message.take(3, Outcome::Expanded(vec![address("e@m3102.com")].into())), 4..5);
+    assert_eq!(message.sender_for(&message.slots[4]), owner);
+}
+
+#[test]
+fn success_of_an_address_that_stands_for_many_is_told_once() {
+    let root = Forgetful::new().root();
+    let spool = Spool::create(&root).expect("a spool");
+    let notify = Some(mail::Notify { success: true, failure: true, delay: false });
+    let envelope = Envelope {
+        reverse_path: Some(address("kevin@m3102.com")),
+        recipients: vec![Recipient { notify, ..Recipient::new(address("all@m3102.com")) }],
+        ..Envelope::default()
+    };
+    let id = spool.enter(&envelope, &Origin::Internal).commit().expect("committed");
+    let mut message = take(&spool, Queue::Incoming, id);
+    message.take(0, Outcome::Expanded(vec![address("a@m3102.com"), address("b@x.org")].into()));
+    message.take(1, sent());
+    message.take(2, sent());
+    let lots = message.lots(Slot::succeeded);
+    let told: Vec<_> = lots.iter().map(|lot| (lot.slot, lot.fate.action)).collect();
+    assert_eq!(told, [(0, Action::Expanded)]);
 }

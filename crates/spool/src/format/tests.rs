@@ -55,8 +55,8 @@ fn appended() -> impl Strategy<Value = Appended> {
             status: EnhancedStatus::new(4, 4, 1),
             reason
         }),
-        (any::<u32>(), proptest::collection::vec(recipient(), 0..4))
-            .prop_map(|(slot, into)| Appended::Expanded { slot, into }),
+        (any::<u32>(), proptest::collection::vec(recipient(), 0..4), proptest::option::of(address()))
+            .prop_map(|(slot, into, owner)| Appended::Expanded { slot, into, owner }),
         moments.prop_map(|at| Appended::Warned { at }),
     ]
 }
