@@ -9,6 +9,7 @@ use wire::Effect;
 
 use super::body::Encoder;
 use super::reply::Heard;
+use super::step::Step;
 use super::transaction::{Command, Content, Delivery, Next};
 use super::{After, Answer, Blame, Dialect, Effects, Message, Outcome, Part, Question, Session, Wait, commands, text};
 use crate::downgrade::Downgrade;
@@ -145,6 +146,8 @@ impl Session {
         let (host, step) = (&self.settings.host, delivery.step());
         let outcome = match heard.code {
             421 => Outcome::refused(host, heard, step, Blame::Host),
+            // It does not want the rest of the content, and has gone or will go.
+            400..600 if delivery.next == Next::Content => Outcome::refused(host, heard, Step::End, Blame::Message),
             _ => Outcome::nonsense(host, &heard.text(), step),
         };
         delivery.stale = heard.code == 421 && !delivery.answered && self.uses > 1;
