@@ -26,6 +26,28 @@ fn sessions_octet_by_octet() {
     run_folder_as(Role::Client, FOLDER.as_ref(), protocol(), Split::Octets);
 }
 
+/// A server may refuse within the content and hang up; what it said then counts for more than the lost connection.
+#[test]
+fn a_refusal_within_the_content() {
+    use wire::{Effect, Input, LineEnd, Machine, Security};
+    let host = Host { name: "mx".into(), address: "192.0.2.1".into() };
+    let mut session = Session::new(Settings::new("vm", host));
+    let mut effects = Vec::new();
+    session.handle(Input::Start(Security::Clear), &mut effects);
+    for line in ["220 hi", "250 mx"] {
+        session.handle(Input::Line(line.as_bytes(), LineEnd::CrLf), &mut effects);
+    }
+    session.handle(Input::Answer(answer("message from= to=a@example.org")), &mut effects);
+    for line in ["250 Ok", "250 Ok", "354 go"] {
+        session.handle(Input::Line(line.as_bytes(), LineEnd::CrLf), &mut effects);
+    }
+    assert!(matches!(effects.pop(), Some(Effect::Ask(Question::Content(Part::First)))));
+    session.handle(Input::Line(b"552 5.3.4 too big", LineEnd::CrLf), &mut effects);
+    let Some(Effect::Ask(Question::Done(report))) = effects.pop() else { panic!("a report is due") };
+    let text = "bounced 5.3.4 message (host mx[192.0.2.1] said: 552 5.3.4 too big (in reply to end of DATA command))";
+    assert_eq!(shown(&report.recipients[0]), text);
+}
+
 fn protocol() -> Protocol<Session> {
     Protocol { start, question, answer }
 }

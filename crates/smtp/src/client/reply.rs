@@ -22,7 +22,7 @@ const SHOWN: usize = 2048;
 #[derive(Clone, Debug)]
 pub(super) struct Heard {
     pub(super) code: u16,
-    /// From the last line, if it fits the code; else the class alone.
+    /// From the last line that has one, if it fits the code.
     status: Option<EnhancedStatus>,
     /// All lines, codes included, with line feeds between them.
     raw: String,
@@ -39,6 +39,7 @@ pub(super) struct Nonsense(pub(super) String);
 pub(super) struct Gather {
     raw: String,
     code: Option<u16>,
+    status: Option<EnhancedStatus>,
     lines: usize,
 }
 
@@ -57,11 +58,11 @@ impl Gather {
             return Err(self.nonsense());
         }
         self.code = Some(code);
+        self.status = line.get(4..).and_then(|text| enhanced(text, code)).or(self.status);
         if !last {
             return Ok(None);
         }
-        let status = line.get(4..).and_then(|text| enhanced(text, code));
-        let raw = core::mem::take(self).raw;
+        let Self { raw, status, .. } = core::mem::take(self);
         Ok(Some(Heard { code, status, raw, ahead: false }))
     }
 
@@ -155,6 +156,7 @@ mod tests {
             (&["550 5.1.1000 x"], 550, "5.0.0", "550 5.1.1000 x"),
             (&["550  5.1.1 x"], 550, "5.1.1", "550  5.1.1 x"),
             (&["550-5.1.1 gone", "550 5.7.1 really"], 550, "5.7.1", "550-5.1.1 gone 550 5.7.1 really"),
+            (&["550-5.7.1 gone", "550 really"], 550, "5.7.1", "550-5.7.1 gone 550 really"),
             (&["421 bye\u{1b}[2J "], 421, "4.0.0", "421 bye?[2J"),
         ] {
             let heard = whole(lines).unwrap().unwrap();
