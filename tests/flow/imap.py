@@ -10,7 +10,7 @@ import imaplib, os, pwd, re, signal, ssl, time
 import pop3
 from pop3 import LIMIT, Telnet, message
 
-CAPABILITY = "IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE LITERAL+ STARTTLS AUTH=PLAIN"
+CAPABILITY = "IMAP4rev1 SASL-IR ID ENABLE IDLE LITERAL+ STARTTLS AUTH=PLAIN"
 LARGE = message("Big", "".join(f"{'y' * 70}\n" for _ in range(200_000)))
 MIXED = (b"From: Kevin <kevin@m3102.com>\nTo: foo@m3102.com\nSubject: =?utf-8?q?=C3=A9t=C3=A9?=\nDate: Fri, 20 Nov 2026 16:11:11 +0000\n"
          b"Message-Id: <x@vm>\nContent-Type: multipart/mixed; boundary=B\n\n--B\n\nBonjour\n--B\nContent-Type: text/plain; name=fichier.txt\n"

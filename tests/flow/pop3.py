@@ -466,6 +466,26 @@ def reload_takes_new_settings_and_keeps_sessions(system):
 
 
 @test()
+def after_a_reload_new_sessions_have_the_new_settings(system):
+    system.maildir("kevin", message("One"), message("Two"))
+    old, idle = system.pop("kevin"), system.pop("kevin")
+    idle.quit()
+    system.pop("foo").quit()
+    system.wait("two workers", lambda: len(system.pids("pop3")) == 2)
+    mark = system.told.mark()
+    system.configure(home_mailbox="Elsewhere/")
+    system.keeper.send_signal(signal.SIGHUP)
+    system.told.wait("reload -- version", mark)
+    system.wait("the worker without sessions to end", lambda: len(system.pids("pop3")) == 1)
+    new = system.pop("kevin")
+    assert new.stat()[0] == 0 and old.stat()[0] == 2
+    old.dele(1)
+    old.quit()
+    system.wait("the old worker to end", lambda: len(system.pids("pop3")) == 1)
+    assert new.stat()[0] == 0
+
+
+@test()
 def a_port_in_use_is_one_clear_line(system):
     second = subprocess.run([system.programs / "popd", "-c", system.etc], capture_output=True, text=True, timeout=LIMIT)
     assert second.returncode == 1 and second.stderr.splitlines() == [f"fatal: port {system.port} on 127.0.0.1 is in use by another program"], second
@@ -549,8 +569,13 @@ def ids(pid):
     return [int(field) for field in re.search(r"Uid:\s(.*)", status)[1].split()]
 
 
+def groups(pid):
+    status = Path(f"/proc/{pid}/status").read_text()
+    return {int(field) for field in re.search(r"Groups:(.*)", status)[1].split()}
+
+
 def as_root_with_pam():
-    with Privileged() as system:
+    with Privileged(mail_access_groups="daemon root nosuchgroup") as system:
         path = system.spool(message("One"), message("Two"))
         t = system.telnet()
         t.hear()
@@ -563,6 +588,7 @@ def as_root_with_pam():
         login = system.told.wait(f"Login: user=<{system.USER}>")
         worker, front = int(re.search(r"mpid=(\d+)", login)[1]), int(re.search(r"pop3-login\[(\d+)\]", login)[1])
         assert set(ids(worker)) == {pwd.getpwnam(system.USER).pw_uid}, ids(worker)
+        assert groups(worker) == {1, pwd.getpwnam(system.USER).pw_gid} | set(os.getgrouplist(system.USER, pwd.getpwnam(system.USER).pw_gid)), groups(worker)
         assert set(ids(front)) == {pwd.getpwnam(system.FRONT).pw_uid}, ids(front)
         for pid in (worker, front):
             assert "NoNewPrivs:\t1" in Path(f"/proc/{pid}/status").read_text()

@@ -222,7 +222,7 @@ pub static TABLE: &[Param] = &[
     row("login_greeting", Text, "Facteur ready.", LOGINS, "What POP3 and IMAP say first."),
     row("login_trusted_networks", Networks, "", LOGINS, "Clients that may send passwords in clear."),
     row("luser_relay", Raw, "", "smtpd local", "Where mail for unknown local users goes; empty means it is refused."),
-    row("mail_access_groups", List, "", "", "Accepted and without effect: mail_privileged_group is enough."),
+    row("mail_access_groups", List, "", "popd imapd", "Groups whose rights sessions have besides the user's own; for a mailbox directory shared by a group. Seldom needed: mail_privileged_group makes locks in the spool."),
     row("mail_location", Text, "", "popd imapd", "Where readers look for mail, in Dovecot's words; empty (best) means where the mail is delivered."),
     row("mail_max_userip_connections", Number(1, 1_000_000), "10", LOGINS, "Most sessions of one user from one address."),
     row("mail_name", Text, "Facteur", "smtpd pickup qmgr", "The name in the greeting and in Received headers."),

@@ -92,7 +92,7 @@ impl Login {
     fn capabilities(&self) -> String {
         let starttls = self.security == Security::Clear && self.settings.start_tls == Permission::Granted;
         format!(
-            "IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE LITERAL+{} {}",
+            "IMAP4rev1 SASL-IR ID ENABLE IDLE LITERAL+{} {}",
             if starttls { " STARTTLS" } else { "" },
             if self.may_log_in() { "AUTH=PLAIN" } else { "LOGINDISABLED" }
         )

@@ -7,4 +7,4 @@ pub mod jail;
 pub mod user;
 
 pub use jail::{Exec, Jail, Network, jail};
-pub use user::{Error, User, as_group, become_user, find_group, find_user, is_root};
+pub use user::{Error, User, as_group, become_user, become_user_in, find_group, find_user, is_root};

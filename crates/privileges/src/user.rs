@@ -39,12 +39,25 @@ pub enum Error {
 /// # Errors
 /// When a call is refused, the user is root, or root can be regained.
 pub fn become_user(user: &User, privileged_group: Option<u32>) -> Result<(), Error> {
-    if user.uid == 0 {
+    become_user_in(user, privileged_group, &[])
+}
+
+/// The same, and a member of these groups besides the user's own.
+///
+/// # Errors
+/// As [`become_user`]; the group of root is refused.
+pub fn become_user_in(user: &User, privileged_group: Option<u32>, more: &[u32]) -> Result<(), Error> {
+    if user.uid == 0 || more.contains(&0) {
         return Err(Error::Root);
     }
     let name = CString::new(user.name.as_str()).map_err(|_| Error::Unknown(user.name.clone()))?;
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     unistd::initgroups(&name, gid).map_err(|e| Error::System("initgroups", e))?;
+    if !more.is_empty() {
+        let mut groups = unistd::getgroups().map_err(|e| Error::System("getgroups", e))?;
+        groups.extend(more.iter().copied().map(Gid::from_raw));
+        unistd::setgroups(&groups).map_err(|e| Error::System("setgroups", e))?;
+    }
     let saved = privileged_group.map_or(gid, Gid::from_raw);
     unistd::setresgid(gid, gid, saved).map_err(|e| Error::System("setresgid", e))?;
     unistd::setresuid(uid, uid, uid).map_err(|e| Error::System("setresuid", e))?;

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, exit};
 
-use privileges::{Error, Exec, Jail, Network, User, as_group, become_user, is_root, jail};
+use privileges::{Error, Exec, Jail, Network, User, as_group, become_user, become_user_in, is_root, jail};
 
 /// Runs this test in a child and returns true, or returns false in that child.
 fn in_child(test: &str) -> bool {
@@ -43,6 +43,19 @@ fn root_does_not_come_back() {
     let after = nix::unistd::getegid().as_raw();
     let other = as_group(0, || ()).is_err();
     exit(i32::from(regained.contains(&true) || mail != 8 || after != 65534 || !other));
+}
+
+#[test]
+fn groups_that_are_named_come_along_and_no_others() {
+    if !is_root() || in_child("groups_that_are_named_come_along_and_no_others") {
+        return;
+    }
+    let refused = become_user_in(&nobody(), None, &[8, 0]);
+    become_user_in(&nobody(), None, &[8]).expect("become");
+    let groups: Vec<u32> =
+        nix::unistd::getgroups().expect("groups").into_iter().map(nix::unistd::Gid::as_raw).collect();
+    let others = groups.iter().any(|group| ![8, 65534].contains(group));
+    exit(i32::from(refused != Err(Error::Root) || !groups.contains(&8) || others));
 }
 
 #[test]

@@ -61,7 +61,8 @@ fn become_owner(config: &Config, account: &Account) -> Result<(), String> {
     if privileges::is_root() {
         let user = User { name: account.name.clone(), uid: account.uid, gid: account.gid };
         let group = privileges::find_group(config.text("mail_privileged_group")).ok();
-        privileges::become_user(&user, group).map_err(|e| format!("{}: {e}", account.name))?;
+        privileges::become_user_in(&user, group, &access_groups(config))
+            .map_err(|e| format!("{}: {e}", account.name))?;
     }
     umask(Mode::from_bits_truncate(0o077));
     shutdown::end_with_parent();
@@ -82,6 +83,19 @@ fn become_owner(config: &Config, account: &Account) -> Result<(), String> {
     };
     privileges::jail(&jail).iter().for_each(|lacking| tracing::warn!("jail: {lacking}"));
     Ok(())
+}
+
+/// `mail_access_groups`. The group of root is nobody's, and one that is not there is left out, not the user's mail.
+fn access_groups(config: &Config) -> Vec<u32> {
+    let mut groups = Vec::new();
+    for name in config.list("mail_access_groups") {
+        match privileges::find_group(&name) {
+            Ok(0) => tracing::error!("mail_access_groups: {name} is the group of root, nobody gets it"),
+            Ok(group) => groups.push(group),
+            Err(error) => tracing::error!("mail_access_groups: {error}"),
+        }
+    }
+    groups
 }
 
 /// The home, and where mailboxes and their locks are.

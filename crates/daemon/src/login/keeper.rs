@@ -86,7 +86,10 @@ pub async fn run(settings: Settings, policy: Policy, signals: &Signals, mut relo
                 () = front.over.cancelled() => {}
                 () = stop.cancelled() => break,
                 () = signals.reload() => {
-                    reload().into_iter().for_each(|policy| keeper.passwords.replace(policy));
+                    if let Some(policy) = reload() {
+                        keeper.passwords.replace(policy);
+                        keeper.workers.retire();
+                    }
                     let _ = front.send(&ToFront::Retire, None).await;
                     continue;
                 }

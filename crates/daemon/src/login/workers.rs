@@ -3,6 +3,7 @@
 //! A worker that has had nothing to do for a while says so with the number of sessions it got. Only if that is all we
 //! ever sent, and no admission waits for it, do we hang up, which ends it: no session can fall between. Nor does one
 //! when a worker dies: until it has said that a session is its own, the connection is kept here too and goes to the next.
+//! After a reload new sessions go to new workers; the old ones keep theirs, and end with the last.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -58,6 +59,8 @@ struct Sent {
     open: HashMap<u64, Visit>,
     /// It gets no more.
     closed: bool,
+    /// It began before the last reload: it may go once it has nothing to do.
+    retired: bool,
 }
 
 /// A session with a worker, or on its way to one.
@@ -125,6 +128,18 @@ impl Workers {
         self.pass(Some(worker), place, Arc::new(Untaken { session, connection, tries: AtomicU32::new(0) })).await
     }
 
+    /// The settings are others now: who is running is given no new sessions but those already promised.
+    pub(crate) fn retire(&self) {
+        let retired: Vec<Arc<Worker>> = self.table().drain().map(|(_, worker)| worker).collect();
+        for worker in retired {
+            worker.sent().retired = true;
+            if worker.is_done() {
+                // It sees the end of the channel and ends, and we hear of that.
+                let _ = shutdown(worker.channel.as_fd().as_raw_fd(), Shutdown::Both);
+            }
+        }
+    }
+
     /// To this worker or, if it is no more, to the one that is.
     async fn pass(self: &Arc<Self>, worker: Option<Promise>, mut place: Place, visit: Arc<Untaken>) -> io::Result<()> {
         let mut worker = worker.map_or_else(|| self.running(&visit.session.user).map(Promise::of), Ok)?;
@@ -187,7 +202,12 @@ impl Workers {
             let Ok(Some((message, _))) = received else { break true };
             match FromWorker::decode(message) {
                 Ok(FromWorker::Taken { number }) => worker.taken(number),
-                Ok(FromWorker::Ended { number }) => drop(worker.sent().open.remove(&number)),
+                Ok(FromWorker::Ended { number }) => {
+                    drop(worker.sent().open.remove(&number));
+                    if worker.is_done() {
+                        break false;
+                    }
+                }
                 Ok(FromWorker::Idle { received }) if worker.may_go(received) => break false,
                 Ok(FromWorker::Idle { .. }) => {}
                 Err(_) => {
@@ -238,6 +258,12 @@ impl Worker {
         sent.closed = true;
         let open = std::mem::take(&mut sent.open);
         open.into_values().filter_map(|visit| visit.untaken.map(|untaken| (visit.place, untaken))).collect()
+    }
+
+    /// Retired, and nobody is there or promised.
+    fn is_done(&self) -> bool {
+        let sent = self.sent();
+        sent.retired && sent.open.is_empty() && self.promised.load(Ordering::Relaxed) == 0
     }
 
     fn may_go(&self, received: u64) -> bool {
