@@ -13,6 +13,7 @@ use handover::Outcome;
 use mail::EnhancedStatus;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use spool::Origin;
 
 use crate::forward::plain;
 use crate::message::Message;
@@ -94,10 +95,31 @@ fn environment(settings: &Settings, message: &Message) -> Vec<(&'static str, Str
         ("SENDER", harmless(&message.sender())),
         ("EXTENSION", harmless(&task.extension)),
     ];
+    list.extend(client(message).into_iter().map(|(name, text)| (name, harmless(&text))));
     for name in ["TZ", "LANG"] {
         if let Ok(value) = std::env::var(name) {
             list.push((name, value));
         }
+    }
+    list
+}
+
+/// Who brought the message; of one that came by a program of this machine, what Postfix says of such.
+fn client(message: &Message) -> Vec<(&'static str, String)> {
+    let (client, helo, protocol, user) = match message.origin() {
+        Some(Origin::Network { client, helo, protocol, user }) => (client, helo, protocol, user),
+        Some(Origin::Local { .. } | Origin::Internal) | None => (String::new(), String::new(), String::new(), None),
+    };
+    let (host, address) = client.split_once('[').unwrap_or(("", ""));
+    let address = address.trim_end_matches(']');
+    let mut list = vec![
+        ("CLIENT_ADDRESS", address.to_owned()),
+        ("CLIENT_HELO", helo),
+        ("CLIENT_HOSTNAME", host.to_owned()),
+        ("CLIENT_PROTOCOL", protocol),
+    ];
+    if let Some(user) = user {
+        list.push(("SASL_USERNAME", user));
     }
     list
 }

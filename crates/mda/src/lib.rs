@@ -3,6 +3,7 @@
 //!
 //! [`serve`] is the loop, [`route`] decides, [`mailbox`], [`command`] and [`forward`] do. No tokio, no net, no root.
 
+pub mod biff;
 pub mod command;
 pub mod forward;
 pub mod mailbox;

@@ -9,16 +9,21 @@ use std::os::fd::OwnedFd;
 use durable::File;
 use handover::Task;
 use mail::date::Moment;
+use spool::Origin;
 
 /// Up to here a message is taken into memory. Not less than the largest file the queue reuses.
 pub const SMALL: u64 = 64 * 1024;
 /// How much of a message is searched for the end of its headers.
 const HEADERS: u64 = 256 * 1024;
+/// How much of a queue file holds the record about its origin.
+const ORIGIN: u64 = 4096;
 
 /// A message to deliver.
 pub struct Message {
     /// What is to be done with it.
     pub task: Task,
+    /// The first octets of its queue file, which tell how it came.
+    origin: Vec<u8>,
     /// The octets, of a small one; else only its first part.
     head: Vec<u8>,
     /// The queue file, of a large one.
@@ -38,9 +43,23 @@ impl Message {
         }
         let small = task.length <= SMALL;
         let wanted = if small { task.length } else { task.length.min(HEADERS) };
-        let mut head = vec![0; usize::try_from(wanted).map_err(|_| io::ErrorKind::FileTooLarge)?];
-        file.read_exact_at(&mut head, task.offset)?;
-        Ok(Self { task, head, file: (!small).then_some(file) })
+        // In one read, where nothing but a few records stand before it.
+        let before = if task.offset <= ORIGIN { task.offset } else { 0 };
+        let size = |octets: u64| usize::try_from(octets).map_err(|_| io::ErrorKind::FileTooLarge);
+        let mut origin = vec![0; size(before + wanted)?];
+        file.read_exact_at(&mut origin, task.offset - before)?;
+        let head = origin.split_off(size(before)?);
+        if before == 0 {
+            origin = vec![0; size(task.offset.min(ORIGIN))?];
+            file.read_exact_at(&mut origin, 0)?;
+        }
+        Ok(Self { task, origin, head, file: (!small).then_some(file) })
+    }
+
+    /// How the message came to this machine.
+    #[must_use]
+    pub fn origin(&self) -> Option<Origin> {
+        spool::format::read_origin(&self.origin)
     }
 
     /// The message has been here before: it bears our own `Delivered-To`.

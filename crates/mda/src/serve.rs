@@ -20,7 +20,7 @@ use crate::mailbox::{self, Maildirs};
 use crate::message::Message;
 use crate::route::{Step, route};
 use crate::settings::Settings;
-use crate::{command, forward};
+use crate::{biff, command, forward};
 
 /// A reply packet is sent when it has grown to this.
 const FULL_PACKET: usize = channel::MAX_PACKET / 4;
@@ -137,7 +137,14 @@ impl Tasks {
         shared.reply(replies);
         for (message, step) in later {
             let outcome = match &step {
-                Step::Mbox(path) => mailbox::append(&shared.settings, path, &message),
+                Step::Mbox(path) => {
+                    let begins = std::fs::metadata(path).map_or(0, |meta| meta.len());
+                    let outcome = mailbox::append(&shared.settings, path, &message);
+                    if shared.settings.biff && matches!(outcome, Outcome::Sent(..)) {
+                        biff::notify(&shared.settings.owner.name, begins);
+                    }
+                    outcome
+                }
                 Step::File(name) => mailbox::file(&shared.settings, &mut self.maildirs, name, &message),
                 Step::Answer(_) | Step::Command(_) | Step::Maildir(_) => continue,
             };

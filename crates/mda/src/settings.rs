@@ -71,6 +71,8 @@ pub struct Settings {
     pub host: String,
     /// How the mail group is taken for a moment.
     pub privileged: Option<Privileged>,
+    /// `biff`
+    pub biff: bool,
     /// Held for reading while a process is started, for writing while the mail group is taken: no command inherits it.
     pub no_start: Arc<RwLock<()>>,
 }
@@ -105,6 +107,7 @@ impl Settings {
             allow_files: config.list("allow_mail_to_files"),
             host: config.text("myhostname").to_owned(),
             privileged: mail_group.map(|group| privileged(group, Arc::clone(&no_start))),
+            biff: config.flag("biff"),
             no_start,
             owner,
         }

@@ -328,6 +328,20 @@ pub fn read_prologue(head: &[u8]) -> Result<Option<(Prologue, usize)>, Damage> {
     }
 }
 
+/// How the message came here, from the first octets of its file: the records before its recipients are enough.
+#[must_use]
+pub fn read_origin(head: &[u8]) -> Option<Origin> {
+    let records = head.strip_prefix(MAGIC)?;
+    let mut records = Records { octets: records, at: 0 };
+    loop {
+        match records.next() {
+            Next::Record(b'O', payload) => return Fields(payload).origin(),
+            Next::Record(b'A' | b'S', _) => {}
+            Next::Record(..) | Next::More | Next::Wrong => return None,
+        }
+    }
+}
+
 /// Checks the `Z` record of a message of so many recipients; returns the checksum of the content.
 pub(crate) fn read_end(octets: &[u8], recipients: usize) -> Result<u32, Damage> {
     match (Records { octets, at: 0 }).next() {

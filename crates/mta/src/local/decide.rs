@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use accounts::{Account, Accounts};
 use config::Config;
 use handover::aliases::Live;
-use handover::{Order, Outcome, Target, What};
+use handover::{Expansion, Order, Outcome, Target, What};
 use mail::{Address, Domain, EnhancedStatus};
 
 use super::expand::{self, Expander, Leaf, LeafPart, Part, split_extension};
@@ -102,7 +102,10 @@ impl Decider {
             Expander { aliases: &self.aliases, ours: &ours, domain: domain.as_ref(), delimiter: &self.delimiter };
         let Some(key) = expander.key(local) else { return self.account(local, recipient, What::User) };
         match expander.expand(key) {
-            Ok(leaves) => self.leaves(&leaves, recipient),
+            Ok(leaves) => match expander.owner(key) {
+                Some(owner) => expanded(&leaves, recipient, Some(owner)),
+                None => self.leaves(&leaves, recipient),
+            },
             Err(error) => Decision::Answer(refused(error, recipient)),
         }
     }
@@ -116,18 +119,7 @@ impl Decider {
                 LeafPart::Item(_) | LeafPart::Address(_) => {}
             }
         }
-        let mut list: Vec<Address> = Vec::new();
-        let mut seen = std::collections::HashSet::new();
-        for leaf in leaves {
-            let Some(address) = leaf.recipient(recipient.domain()) else {
-                let text = format!("an item of the alias \"{}\" is too long", leaf.owner);
-                return Decision::Answer(Outcome::Deferred(EnhancedStatus::new(4, 3, 5), text));
-            };
-            if seen.insert(address.clone()) {
-                list.push(address);
-            }
-        }
-        Decision::Answer(Outcome::Expanded(list.into()))
+        expanded(leaves, recipient, None)
     }
 
     /// An item that an alias or `.forward` listed when it was expanded. It counts while it is still listed.
@@ -244,6 +236,9 @@ impl Decider {
         let (user, extension) = split_extension(local, &self.delimiter);
         let domain = recipient.domain();
         // RFC 5321 §4.5.1: postmaster always exists. Bounces of bounces go nowhere, so mailer-daemon may follow.
+        if local.eq_ignore_ascii_case(crate::bounce::DOUBLE_BOUNCE) {
+            return Decision::Answer(Outcome::Sent(EnhancedStatus::OK, "discarded".into()));
+        }
         let role = ["postmaster", "mailer-daemon", "abuse"].iter().any(|role| local.eq_ignore_ascii_case(role));
         if role && let Ok(root) = Address::new("root", domain.cloned()) {
             return Decision::Answer(Outcome::Expanded(vec![root].into()));
@@ -279,6 +274,22 @@ impl Decider {
             )),
         }
     }
+}
+
+/// Each leaf becomes a recipient of its own, with this owner as its sender.
+fn expanded(leaves: &[Leaf], recipient: &Address, owner: Option<Address>) -> Decision {
+    let mut into: Vec<Address> = Vec::new();
+    let mut seen = std::collections::HashSet::new();
+    for leaf in leaves {
+        let Some(address) = leaf.recipient(recipient.domain()) else {
+            let text = format!("an item of the alias \"{}\" is too long", leaf.owner);
+            return Decision::Answer(Outcome::Deferred(EnhancedStatus::new(4, 3, 5), text));
+        };
+        if seen.insert(address.clone()) {
+            into.push(address);
+        }
+    }
+    Decision::Answer(Outcome::Expanded(Expansion { into, owner }))
 }
 
 fn unknown(user: &str) -> Decision {

@@ -75,6 +75,14 @@ impl Expander<'_> {
         self.aliases.find(user).map(|_| user)
     }
 
+    /// The alias `owner-NAME` that belongs to the alias NAME, if there is one: who hears of failures of its members.
+    #[must_use]
+    pub fn owner(&self, name: &str) -> Option<Address> {
+        let owner = format!("owner-{name}");
+        self.aliases.find(&owner)?;
+        Address::new(&owner, self.domain.cloned()).ok()
+    }
+
     /// What `name`, which is a [`Expander::key`], stands for in the end, without repetitions.
     ///
     /// # Errors
@@ -115,7 +123,8 @@ impl Expander<'_> {
             return Err(Error::Loop(address.local().into()));
         }
         match self.key(address.local()) {
-            Some(key) if local => {
+            // The members of a list with an owner of its own are given him as their sender: it is a recipient by itself.
+            Some(key) if local && self.owner(key).is_none() => {
                 walk.path.push(lower);
                 self.walk(key, walk)?;
                 walk.path.pop();
@@ -255,6 +264,13 @@ mod tests {
     #[test]
     fn an_alias_that_lists_itself_delivers_here() {
         assert_eq!(expanded("kevin: kevin, toto\n", "kevin"), Ok(vec!["kevin\\".into(), "toto".into()]));
+    }
+
+    #[test]
+    fn a_list_with_an_owner_is_a_recipient_by_itself() {
+        let table = "all: list, toto\nlist: kevin, foo\nowner-list: eleve\n";
+        assert_eq!(expanded(table, "all"), Ok(vec!["list".into(), "toto".into()]));
+        assert_eq!(expanded(table, "list"), Ok(vec!["kevin".into(), "foo".into()]));
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub(super) struct Rules {
     discarded: Vec<String>,
     destinations: HashSet<String>,
     relay_domains: HashSet<String>,
+    /// Whose waiting mail anybody may start.
+    flush_domains: HashSet<String>,
     /// Domains of mailboxes that are not users of this machine.
     mailbox_domains: HashSet<String>,
     tls: TlsLevel,
@@ -77,6 +79,7 @@ impl Rules {
             discarded: config.list("smtpd_discard_ehlo_keywords"),
             destinations: domains(config, "mydestination"),
             relay_domains: domains(config, "relay_domains"),
+            flush_domains: domains(config, "fast_flush_domains"),
             mailbox_domains: domains(config, "virtual_mailbox_domains"),
             tls: match config.text("smtpd_tls_security_level") {
                 "none" => TlsLevel::None,
@@ -140,14 +143,23 @@ impl Rules {
 
     /// Whether mail for this domain, or one above it, may pass through from anybody.
     pub(super) fn is_relayed(&self, domain: &Domain) -> bool {
-        let name = domain.as_str();
-        let above = name.match_indices('.').map(|(at, _)| &name[at + 1..]);
-        std::iter::once(name).chain(above).any(|name| self.relay_domains.contains(name))
+        has_it_or_above(&self.relay_domains, domain)
+    }
+
+    /// Whether ETRN may start the mail for this domain.
+    pub(super) fn may_flush(&self, domain: &Domain) -> bool {
+        self.is_ours(domain) || has_it_or_above(&self.flush_domains, domain)
     }
 
     pub(super) fn trusts(&self, address: IpAddr) -> bool {
         self.my_networks.contains(address)
     }
+}
+
+fn has_it_or_above(list: &HashSet<String>, domain: &Domain) -> bool {
+    let name = domain.as_str();
+    let above = name.match_indices('.').map(|(at, _)| &name[at + 1..]);
+    std::iter::once(name).chain(above).any(|name| list.contains(name))
 }
 
 /// Who may type whole sessions with bare line feeds.

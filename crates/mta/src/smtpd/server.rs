@@ -11,8 +11,8 @@ use daemon::limits::Sessions;
 use daemon::shutdown::Signals;
 use daemon::tls::Tls;
 use jiff::tz::TimeZone;
-use mail::QueueId;
 use mail::date::Moment;
+use mail::{Domain, QueueId};
 use spool::Spool;
 use tokio_util::task::TaskTracker;
 
@@ -96,6 +96,12 @@ impl Server {
         if let Some(socket) = &self.wake {
             let _ = socket.send_to(id.name().as_bytes(), &self.qmgr);
         }
+    }
+
+    /// Has qmgr try the mail that waits for a domain.
+    pub(super) fn flush(&self, domain: &Domain) -> std::io::Result<()> {
+        let socket = self.wake.as_ref().ok_or(std::io::ErrorKind::NotConnected)?;
+        socket.send_to(format!("flush {domain}").as_bytes(), &self.qmgr).map(drop)
     }
 
     /// Now, on the wall clock: the moment, and the name of the time zone.

@@ -40,8 +40,14 @@ impl World for Session {
                 Answer::Accepted
             }
             Question::Verify(address) => self.configured.recipient(&address, &address, false),
-            // Which domains have mail waiting is known to qmgr only, and it tries them by itself.
-            Question::Flush(_) => Answer::Unavailable,
+            Question::Flush(domain) if !self.rules().may_flush(&domain) => Answer::Unavailable,
+            Question::Flush(domain) => match self.server.flush(&domain) {
+                Ok(()) => Answer::Accepted,
+                Err(error) => {
+                    tracing::warn!("cannot tell qmgr to try {domain}: {error}");
+                    Answer::Refused(Reply::bare(458, "Unable to queue messages"))
+                }
+            },
         }
     }
 

@@ -69,10 +69,12 @@ proptest! {
         let (read, end) = read_prologue(&octets).unwrap().unwrap();
         prop_assert_eq!(end, octets.len());
         prop_assert_eq!(micros(read.arrival), id.micros());
-        prop_assert_eq!((read.envelope, read.origin, read.content), (envelope, origin, 0));
+        prop_assert_eq!((read.envelope, &read.origin, read.content), (envelope, &origin, 0));
         for cut in 0..octets.len() {
             prop_assert_eq!(read_prologue(&octets[..cut]), Ok(None));
+            prop_assert!(read_origin(&octets[..cut]).is_none_or(|early| early == origin));
         }
+        prop_assert_eq!(read_origin(&octets), Some(origin.clone()));
     }
 
     #[test]
