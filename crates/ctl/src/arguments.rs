@@ -19,6 +19,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run a whole mail system in one directory, on high ports, without being root; Ctrl-C stops it.
     Try(TryOptions),
+    /// What is wrong, one sentence each, and the command that mends it.
+    Doctor(DoctorOptions),
     /// Look for mistakes in the configuration; says nothing when all is right.
     Check,
     /// What runs, on which ports, and what waits in the queue.
@@ -37,6 +39,9 @@ pub(crate) enum Command {
     /// Look at the queue, or act on messages in it.
     #[command(subcommand)]
     Queue(QueueAction),
+    /// Show and follow the log; `log summary` counts it.
+    #[command(args_conflicts_with_subcommands = true)]
+    Log(LogOptions),
     /// The story of one message, from the log and the queue.
     Trace {
         /// Queue id, as in the log, or a Message-ID in <>.
@@ -59,6 +64,61 @@ pub(crate) struct TryOptions {
     /// Added to each standard port: 2000 makes SMTP 2025, POP3 2110, IMAP 2143.
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u16).range(1000..=60000))]
     pub(crate) port_base: u16,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DoctorOptions {
+    /// Only these checks, such as port, service, disk, mailbox, queue, dns.
+    #[arg(value_name = "CHECK")]
+    pub(crate) checks: Vec<String>,
+    /// Ask this DNS server instead of the system's: an address, or address:port.
+    #[arg(long, value_name = "SERVER")]
+    pub(crate) dns: Option<String>,
+}
+
+#[derive(Args, Debug, Default)]
+pub(crate) struct LogOptions {
+    #[command(subcommand)]
+    pub(crate) action: Option<LogAction>,
+    /// Only lines about this user, and about his messages.
+    #[arg(short, long)]
+    pub(crate) user: Option<String>,
+    /// Only lines about this message.
+    #[arg(short, long)]
+    pub(crate) id: Option<String>,
+    /// Only lines of this program, such as smtpd.
+    #[arg(short, long)]
+    pub(crate) program: Option<String>,
+    /// Only what went wrong.
+    #[arg(long)]
+    pub(crate) problems: bool,
+    /// The last lines; then stop.
+    #[arg(short = 'n', long, value_name = "NUMBER")]
+    pub(crate) lines: Option<usize>,
+    /// Go on after the last lines.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogAction {
+    /// How much mail came and went, from whom, to whom, and what went wrong.
+    Summary(Period),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Period {
+    /// From then on: 2026-11-20, "2026-11-20 16:30", yesterday, today, 2h, 3d.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Up to then.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// Rows of each table (10).
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) rows: Option<usize>,
+    /// This file instead of the system's log.
+    pub(crate) file: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug, Default)]

@@ -9,10 +9,13 @@ mod arguments;
 mod check;
 mod complete;
 mod daemons;
+mod doctor;
 mod import;
+mod log;
 mod ports;
 mod processes;
 mod queue;
+mod record;
 mod settings;
 mod status;
 mod trace;
@@ -71,6 +74,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let dir = arguments.config.as_path();
     match &arguments.command {
         Command::Try(options) => trial::run(options)?,
+        Command::Doctor(options) => return doctor::run(dir, options),
         Command::Check => return check::run(dir),
         Command::Status => return status::run(&load(dir)?),
         Command::Start(services) => daemons::start(&load(dir)?, &services.services)?,
@@ -79,6 +83,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Reload => daemons::reload(&load(dir)?)?,
         Command::Config(action) => settings::run(action, dir)?,
         Command::Queue(action) => return queue::run(&load(dir)?, action),
+        Command::Log(options) => return log::run(&load(dir)?, options),
         Command::Complete { words } => complete::run(&Arguments::command(), words),
         Command::Trace { id } => return trace::run(&load(dir)?, id),
     }

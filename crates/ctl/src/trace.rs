@@ -5,16 +5,18 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use config::Config;
 use mail::QueueId;
 
+use crate::record;
+
 /// `facteur trace`.
 pub(crate) fn run(config: &Config, wanted: &str) -> Result<ExitCode> {
-    let logs = logs(config);
+    let logs = record::files(config);
     let mut story = Story::about(wanted);
     for log in &logs {
         match File::open(log) {
@@ -31,14 +33,6 @@ pub(crate) fn run(config: &Config, wanted: &str) -> Result<ExitCode> {
         bail!("nothing about {wanted} in {} and in the queue", logs.join(", "));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The log of the mail system, the older part first.
-fn logs(config: &Config) -> Vec<PathBuf> {
-    let log = config.path("maillog_file").unwrap_or_else(|| PathBuf::from("/var/log/mail.log"));
-    let mut older = log.clone().into_os_string();
-    older.push(".1");
-    vec![PathBuf::from(older), log]
 }
 
 fn read(story: &mut Story, file: File) -> Result<()> {

@@ -3,7 +3,7 @@
 //! The same programs, spool and dialogues as an installed system; accounts come from a file. Starting again keeps mail
 //! and settings. Called by root, it hands the directory to the user `nobody` and goes on as that user.
 
-mod follow;
+pub(crate) mod follow;
 mod root;
 mod setup;
 

@@ -24,7 +24,8 @@ impl Follower {
         let _ = out.write_all(&text).and_then(|()| out.flush());
     }
 
-    fn new_lines(&mut self) -> io::Result<Vec<u8>> {
+    /// What was added since, whole lines only.
+    pub(crate) fn new_lines(&mut self) -> io::Result<Vec<u8>> {
         let mut file = File::open(&self.path)?;
         if file.metadata()?.len() < self.seen {
             self.seen = 0;
