@@ -5,22 +5,24 @@
 //! Notices come only when no unread octets are at hand; a machine that is between the parts of one command then
 //! remembers the notice. Nothing here is an error to the caller: [`Why`] tells how a session ended.
 
-use std::cell::RefCell;
 use std::future::{Future, pending, poll_fn};
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use wire::{Effect, Framing, Input, Machine, Piece, Reader, Security};
+
+mod line;
 
 use crate::limits::Pass;
 use crate::stream::Stream;
 use crate::tls::Tls;
 use crate::tls::client::{Trust, Wanted};
+use line::{Line, left, read_into};
 
 /// Answers a machine's questions. `async` ends here: disk work goes to the blocking pool.
 pub trait World: Send {
@@ -171,20 +173,6 @@ struct Pump<'a, S, M: Machine, W> {
     since: Instant,
     /// The machine got a piece, so the wait begins anew.
     fed: bool,
-}
-
-/// The connection with what has been read but not cut, and written but not sent.
-struct Line<S> {
-    stream: Option<Stream<S>>,
-    reader: Reader,
-    out: Vec<u8>,
-    octets_in: u64,
-    octets_out: u64,
-    gone: bool,
-    /// How long the peer may take to receive.
-    limit: Duration,
-    /// Cancelled when the place is wanted by somebody else.
-    leave: Option<CancellationToken>,
 }
 
 /// What ended a wait for octets.
@@ -420,112 +408,29 @@ where
             if matches!(why, Why::SendTimedOut) && self.machine.patience().is_some() {
                 let _ = self.give(Input::TimedOut).await;
             }
+            let _ = self.last_words(&why).await;
             let _ = self.give(Input::End).await;
         }
         why
     }
-}
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
-    async fn send(&mut self, octets: &[u8]) -> Result<(), Why> {
-        if self.gone {
+    /// A server that wants no more of what we send says why before it goes; a client's machine hears that.
+    async fn last_words(&mut self, why: &Why) -> Result<(), Why> {
+        if !matches!(why, Why::PeerGone) || self.machine.patience().is_none() {
             return Ok(());
         }
-        self.octets_out += octets.len() as u64;
-        if self.out.len() + octets.len() <= GATHERED {
-            self.out.extend_from_slice(octets);
-            return Ok(());
+        let Some(stream) = self.line.stream.as_mut() else { return Ok(()) };
+        let reader = &mut self.line.reader;
+        if let Ok(Ok(count)) = timeout(LAST_WORDS, poll_fn(|cx| read_into(stream, reader, cx))).await {
+            self.line.octets_in += count as u64;
         }
-        self.flush().await?;
-        self.write(octets).await
-    }
-
-    async fn flush(&mut self) -> Result<(), Why> {
-        if self.out.is_empty() {
-            return Ok(());
-        }
-        let mut out = std::mem::take(&mut self.out);
-        let result = self.write(&out).await;
-        out.clear();
-        if out.capacity() <= KEPT {
-            self.out = out;
-        }
-        result
-    }
-
-    async fn write(&mut self, octets: &[u8]) -> Result<(), Why> {
-        let Some(stream) = self.stream.as_mut().filter(|_| !self.gone) else { return Err(Why::PeerGone) };
-        let all = async {
-            stream.write_all(octets).await?;
-            stream.flush().await
-        };
-        let leave = self.leave.as_ref();
-        tokio::select! {
-            biased;
-            sent = timeout(self.limit, all) => match sent {
-                Ok(sent) => sent.map_err(|_| Why::PeerGone),
-                Err(_) => Err(Why::SendTimedOut),
-            },
-            () = left(leave, GOODBYE) => Err(Why::SendTimedOut),
-        }
-    }
-
-    async fn finish(mut self, why: Why) -> Ended<S> {
-        if matches!(why, Why::Closed | Why::Detached) {
-            self.limit = GOODBYE;
-            let _ = self.flush().await;
-        }
-        // In clear, closing the connection says all there is to say.
-        if let Some(Stream::Tls(stream)) = self.stream.as_mut().filter(|_| !matches!(why, Why::Detached)) {
-            let _ = timeout(GOODBYE, stream.shutdown()).await;
-        }
-        let (octets_in, octets_out) = (self.octets_in, self.octets_out);
-        let stream = if matches!(why, Why::Detached) { self.stream } else { None };
-        Ended { why, octets_in, octets_out, stream, buffered: self.reader.take_buffered() }
+        self.cut().await
     }
 }
 
-/// Returns that long after the place was wanted by somebody else.
-async fn left(leave: Option<&CancellationToken>, grace: Duration) {
-    match leave {
-        Some(leave) => leave.cancelled().await,
-        None => pending().await,
-    }
-    if !grace.is_zero() {
-        tokio::time::sleep(grace).await;
-    }
-}
-
-/// Reads once, by way of one buffer per thread: a silent session holds no read buffer of its own.
-fn read_into<S: AsyncRead + Unpin>(
-    stream: &mut S,
-    reader: &mut Reader,
-    cx: &mut std::task::Context<'_>,
-) -> Poll<io::Result<usize>> {
-    SCRATCH.with_borrow_mut(|scratch| {
-        let mut buffer = ReadBuf::new(scratch);
-        match Pin::new(stream).poll_read(cx, &mut buffer) {
-            Poll::Ready(Ok(())) => {
-                reader.feed(buffer.filled());
-                Poll::Ready(Ok(buffer.filled().len()))
-            }
-            Poll::Ready(Err(e)) => Poll::Ready(Err(e)),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-}
-
-thread_local! {
-    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_AT_ONCE]);
-}
-
-const READ_AT_ONCE: usize = 64 * 1024;
-/// Replies are gathered up to this many octets.
-const GATHERED: usize = 64 * 1024;
-/// An output buffer larger than this is not kept between replies.
-const KEPT: usize = 8 * 1024;
+/// What a peer that has gone left behind is at hand, or not.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 const HANDSHAKE: Duration = Duration::from_secs(60);
-const GOODBYE: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests;

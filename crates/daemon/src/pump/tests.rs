@@ -2,7 +2,7 @@
 //! `pause N` sleeps N seconds, `ahead` tells what came before its time, `quit`.
 
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
 use crate::tls;
@@ -200,4 +200,48 @@ async fn dawdling_within_a_line_is_silence() {
 
 async fn serving_then_closed(serving: impl Future<Output = Ended<DuplexStream>>) -> Why {
     serving.await.why
+}
+
+/// A client that sends much when told to go, and keeps what it is told.
+#[derive(Default)]
+struct Sender {
+    heard: Vec<String>,
+    ends: usize,
+}
+
+impl Machine for Sender {
+    type Question = String;
+    type Answer = String;
+
+    fn handle(&mut self, input: Input<'_, String>, effects: &mut Vec<Effect<String>>) {
+        match input {
+            Input::Line(b"go", _) | Input::Answer(_) => {
+                effects.extend([Effect::Send(vec![b'x'; 1 << 17].into()), Effect::Ask("more".into())]);
+            }
+            Input::Line(line, _) => self.heard.push(String::from_utf8_lossy(line).into_owned()),
+            Input::End => self.ends += 1,
+            _ => {}
+        }
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        Some(Duration::from_secs(10))
+    }
+}
+
+#[tokio::test]
+async fn the_last_words_of_a_peer_that_hangs_up_are_heard() {
+    let (ours, theirs) = duplex(1 << 10);
+    let (read, mut write) = tokio::io::split(theirs);
+    let mut machine = Sender::default();
+    let mut world = Echo { news: false };
+    let session = serve(Stream::Clear(ours), &mut machine, &mut world, Options::default());
+    let server = async {
+        write.write_all(b"go\n552 too big\n").await.expect("write");
+        write.write_all(b"221 bye\n").await.expect("write");
+        drop((read, write));
+    };
+    let (ended, ()) = tokio::join!(session, server);
+    assert!(matches!(ended.why, Why::PeerGone), "{:?}", ended.why);
+    assert_eq!((machine.heard, machine.ends), (vec!["552 too big".to_owned(), "221 bye".to_owned()], 1));
 }
