@@ -263,6 +263,24 @@ def tls_by_starttls_and_from_the_start(system):
     system.told.wait("Login: user=<kevin>.*, TLS, session=")
 
 
+@test()
+def a_maildir_has_room_for_26_keywords(system):
+    system.maildir("kevin", message("One"), message("Two"))
+    t = typed(system)
+    permanent = lambda lines: next(line for line in lines if "PERMANENTFLAGS" in line)
+    assert "\\*" in permanent(t.command("select inbox")[0])
+    t.command(f"store 1 +flags ({' '.join(f'k{n}' for n in range(25))})")
+    lines, _ = t.command("store 2 +flags k25")
+    assert "k25" in permanent(lines) and "\\*" not in permanent(lines), lines
+    for command in ("store 1 +flags (k3 k26)", "store 2 flags (\\Seen k26)"):
+        lines, end = t.command(command)
+        assert end == "a NO [LIMIT] Too many keywords in this mailbox." and not any("k26" in line for line in lines), (lines, end)
+    assert t.command("store 2 +flags K3")[1].startswith("a OK")
+    lines, _ = typed(system).command("select inbox")
+    assert "\\*" not in permanent(lines) and "k25" in permanent(lines), lines
+    assert len((system.home / "kevin/Maildir/dovecot-keywords").read_text().splitlines()) == 26
+
+
 @test(home_mailbox="")
 def an_mbox(system):
     path = system.mbox("kevin", message("One"), message("Two"))

@@ -228,6 +228,8 @@ pub struct Opened {
     pub messages: Vec<Known>,
     /// All keywords in use.
     pub keywords: Vec<String>,
+    /// How many keywords it can have; `None`: any number.
+    pub most_keywords: Option<usize>,
     /// Whether it can be changed; `false` although SELECT was asked is told as READ-ONLY.
     pub writable: bool,
 }

@@ -110,7 +110,7 @@ fn shown(test: &Test) -> String {
 }
 
 /// `octets TEXT`, and before a TEXT of `messages` `large SIZE ` if only its header is given;
-/// `done`, `no exists|name|cannot|mailbox|readonly|quota|internal|gone|inuse`, `opened VALIDITY NEXT MESSAGE…`,
+/// `done`, `no exists|name|cannot|mailbox|readonly|quota|internal|gone|inuse|limit`, `opened VALIDITY NEXT MESSAGE…`,
 /// `opened-read-only …`, `changes [+MESSAGE|~MESSAGE|-UID|lost]…`, `messages TEXT|gone`, `stored MESSAGE…`, `expunged UID…`,
 /// `copied VALIDITY FROM>TO…`, `found UID…`, `appended VALIDITY UID`, `status MESSAGES RECENT UNSEEN NEXT VALIDITY`,
 /// `folders NAME[/][+][?][^][=\Use]…` (`/` children, `+` subscribed, `?` only a level, `^` only subscribed)
@@ -125,6 +125,8 @@ fn answer(text: &str) -> Answer {
             uid_next: Uid::new(number(words.next())).expect("next"),
             messages: words.map(known).collect(),
             keywords: Vec::new(),
+            // Room for two, so that the dialogues show what comes of it.
+            most_keywords: Some(2),
             writable: word == "opened",
         }),
         "changes" => Answer::Changes(changes(words)),
@@ -164,6 +166,7 @@ fn trouble(word: &str) -> Trouble {
         "internal" => Trouble::Internal,
         "gone" => Trouble::NoMessage,
         "inuse" => Trouble::InUse,
+        "limit" => Trouble::KeywordLimit,
         _ => panic!("no such trouble: {word}"),
     }
 }

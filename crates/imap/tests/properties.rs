@@ -123,6 +123,7 @@ fn world(question: &imap::Question) -> Answer {
             uid_next: uid(3),
             messages: [1, 2].map(|n| Known { uid: uid(n), flags: flags.clone(), recent: false }).to_vec(),
             keywords: Vec::new(),
+            most_keywords: None,
             writable: true,
         }),
         Question::Status(_) => {

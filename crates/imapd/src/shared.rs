@@ -90,6 +90,7 @@ impl Shared {
             uid_next: snapshot.uid_next,
             messages: snapshot.messages.iter().map(|message| known(message, &recent)).collect(),
             keywords: state.mailbox.keywords(),
+            most_keywords: state.mailbox.most_keywords(),
             writable,
         };
         Ok((follower, opened))

@@ -16,6 +16,8 @@ pub mod mailbox;
 pub mod maildir;
 pub mod mbox;
 pub mod message;
+#[doc(hidden)]
+pub mod probe;
 mod reading;
 pub mod search;
 pub mod store;

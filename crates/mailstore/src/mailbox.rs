@@ -162,6 +162,16 @@ impl Mailbox {
         }
     }
 
+    /// How many keywords it can have, if there is a limit: a Maildir has letters for 26. One more is
+    /// [`Error::KeywordLimit`].
+    #[must_use]
+    pub const fn most_keywords(&self) -> Option<usize> {
+        match &self.format {
+            Format::Maildir(_) => Some(crate::maildir::keywords::MOST),
+            Format::Mbox(_) => None,
+        }
+    }
+
     /// Changes the flags of messages; returns those whose flags are others now. The snapshot follows. A message that is
     /// gone is left out.
     ///

@@ -27,6 +27,7 @@ pub(super) struct View {
     pub(super) uid_validity: UidValidity,
     messages: Vec<Known>,
     keywords: BTreeSet<String>,
+    most_keywords: Option<usize>,
     /// Gone, but the client has not been told.
     gone: BTreeSet<Uid>,
 }
@@ -47,6 +48,7 @@ impl View {
             uid_validity: opened.uid_validity,
             messages: opened.messages,
             keywords: opened.keywords.into_iter().collect(),
+            most_keywords: opened.most_keywords,
             gone: BTreeSet::new(),
         }
     }
@@ -132,7 +134,9 @@ impl View {
         out.line("");
         out.text().extend_from_slice(b"* OK [PERMANENTFLAGS ");
         if self.writable {
-            write::list(out.text(), system().chain(keywords()).chain(core::iter::once("\\*")));
+            // More can be made as long as there is room for them (RFC 9051 §7.1: PERMANENTFLAGS).
+            let room = self.most_keywords.is_none_or(|most| self.keywords.len() < most);
+            write::list(out.text(), system().chain(keywords()).chain(room.then_some("\\*")));
             out.line("] Flags permitted.");
         } else {
             out.line("()] Read-only mailbox.");

@@ -6,7 +6,8 @@ use super::control;
 use crate::Error;
 
 pub(crate) const FILE: &str = "dovecot-keywords";
-const MOST: usize = 26;
+/// Letters there are.
+pub(crate) const MOST: usize = 26;
 
 /// The table of one mailbox.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ mod append;
 pub(crate) mod files;
 pub(crate) mod folder;
 mod journal;
-mod lock;
+pub(crate) mod lock;
 mod parse;
 mod quoting;
 mod render;
