@@ -1,4 +1,4 @@
-//! Mail transport: master, smtpd, pickup, qmgr, local, sendmail, mailq.
+//! Mail transport: master, smtpd, pickup, qmgr, local, smtp, sendmail, mailq.
 
 pub mod bounce;
 pub mod cleanup;
@@ -9,4 +9,5 @@ pub mod pickup;
 pub mod qmgr;
 pub mod sendmail;
 pub mod set_up;
+pub mod smtp;
 pub mod smtpd;

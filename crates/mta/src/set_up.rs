@@ -1,5 +1,6 @@
 //! What every program of the mail transport makes of the configuration when it starts.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use accounts::Accounts;
@@ -31,6 +32,22 @@ pub fn give_up_power(config: &Config, jail: &Jail<'_>) -> Result<(), Error> {
     shutdown::end_with_parent();
     privileges::jail(jail).iter().for_each(|lacking| tracing::warn!("jail: {lacking}"));
     Ok(())
+}
+
+/// The socket of a delivery program, to which only `mail_owner` may connect. Before privileges go.
+///
+/// # Errors
+/// The line for the log.
+pub fn private_socket(config: &Config, program: &str) -> Result<OwnedFd, String> {
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    let path = Path::new(config.text("queue_directory")).join("private").join(program);
+    let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let socket = handover::channel::listen(&path).map_err(|e| failed(&e))?;
+    if privileges::is_root() {
+        let owner = privileges::find_user(config.text("mail_owner")).map_err(|e| failed(&e))?;
+        std::os::unix::fs::lchown(&path, Some(owner.uid), Some(owner.gid)).map_err(|e| failed(&e))?;
+    }
+    Ok(socket)
 }
 
 /// What the system's own look-ups (users, host names, time zone) read. Directories, as editors replace files.

@@ -40,19 +40,7 @@ fn start(dir: &Path) -> Result<(), String> {
     log::init("local", &crate::set_up::log(&config)).map_err(|e| e.to_string())?;
     let _ = limits::raise_descriptors();
     daemon::shutdown::end_with_parent();
-    let socket = bind(&config).map_err(|e| format!("{}/private/local: {e}", config.text("queue_directory")))?;
+    let socket = crate::set_up::private_socket(&config, "local")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
     tokio::task::LocalSet::new().block_on(&runtime, serve::run(config, socket))
-}
-
-/// The socket that only `mail_owner` may connect to.
-fn bind(config: &Config) -> std::io::Result<std::os::fd::OwnedFd> {
-    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
-    let path = Path::new(config.text("queue_directory")).join("private/local");
-    let socket = handover::channel::listen(&path)?;
-    if privileges::is_root() {
-        let owner = privileges::find_user(config.text("mail_owner")).map_err(std::io::Error::other)?;
-        std::os::unix::fs::lchown(&path, Some(owner.uid), Some(owner.gid))?;
-    }
-    Ok(socket)
 }

@@ -60,7 +60,7 @@ pub(super) async fn run(plan: Plan) -> Result<(), String> {
         checker: Checker::new(&plan.config),
         channel: Mutex::default(),
     });
-    let mut kept: Vec<Kept> = ["local", "qmgr", "pickup"].map(|name| keep_plain(&folder, name, &dir)).into();
+    let mut kept: Vec<Kept> = ["local", "smtp", "qmgr", "pickup"].map(|name| keep_plain(&folder, name, &dir)).into();
     let program = folder.join("smtpd");
     kept.push(keep_smtpd(Smtpd { program, dir: dir.clone(), listeners: plan.listeners, shared: shared.clone() }));
     ready::tell();

@@ -1,0 +1,5 @@
+//! Delivery to other hosts. See `mta::smtp`.
+
+fn main() -> std::process::ExitCode {
+    mta::smtp::main()
+}

@@ -1,0 +1,78 @@
+//! `smtp`: hands messages to other hosts, by SMTP or LMTP. One process for all connections.
+//!
+//! Runs as: `mail_owner`, jailed, started by master. May read: the configuration, its tables (passwords for other hosts among
+//! them), certificates of authorities, the system's host names; of messages what qmgr passes as open queue files. May
+//! write: nothing but its socket `QUEUE/private/smtp`. Speaks to: the net, name servers, `qmgr` over that socket
+//! ([`handover::relay`]). Must not write the spool. Exits with: 0 on SIGTERM, 1 when it cannot start, 2 for a wrong command line.
+//!
+//! SIGHUP reads the configuration again, for orders that come afterwards; a wrong one is one line in the log.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use config::Config;
+use daemon::{arguments, limits, log};
+use privileges::{Exec, Jail, Network};
+
+use crate::set_up;
+
+mod content;
+mod courier;
+mod deliver;
+mod find;
+mod hop;
+mod hosts;
+mod ledger;
+mod logins;
+mod names;
+mod policy;
+mod pool;
+mod serve;
+mod settings;
+
+use settings::Settings;
+
+/// The program.
+pub fn main() -> ExitCode {
+    let dir = match arguments::read_dir_only("smtp") {
+        Ok(dir) => dir,
+        Err(status) => return status,
+    };
+    match start(&dir) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            log::fatal(problem);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(dir: &Path) -> Result<(), String> {
+    let config = Config::load(dir).map_err(|problems| problems.first().map(ToString::to_string).unwrap_or_default())?;
+    log::init("smtp", &set_up::log(&config)).map_err(|e| format!("maillog_file: {e}"))?;
+    let _ = limits::raise_descriptors();
+    let socket = set_up::private_socket(&config, "smtp")?;
+    let settings = Settings::new(&config);
+    give_up_power(&config, &settings)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).max(2))
+        .enable_all()
+        .build()
+        .map_err(|e| e.to_string())?;
+    runtime.block_on(serve::run(&config, settings, socket))
+}
+
+/// The jail: see the head of this file. Directories rather than files, since editors replace files.
+fn give_up_power(config: &Config, settings: &Settings) -> Result<(), String> {
+    let mut readable: Vec<PathBuf> = vec![config.dir().to_owned()];
+    let files = settings.files().into_iter().chain(config.path("smtp_tls_CAfile"));
+    readable.extend(files.filter_map(|file| file.parent().map(Path::to_owned)));
+    let mut read_only = set_up::system_files();
+    read_only.extend(AUTHORITIES.map(Path::new));
+    read_only.extend(readable.iter().map(PathBuf::as_path));
+    let jail = Jail { read_only: &read_only, read_write: &[], exec: Exec::Never, network: Network::Allow };
+    set_up::give_up_power(config, &jail).map_err(|e| e.to_string())
+}
+
+/// Where links in `/etc/ssl/certs` lead.
+const AUTHORITIES: [&str; 2] = ["/usr/share/ca-certificates", "/usr/local/share/ca-certificates"];

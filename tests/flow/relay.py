@@ -1,0 +1,389 @@
+#!/usr/bin/env python3
+"""Mail to other hosts with the real programs: relayhost, DNS, TLS, logins, connections used again, kill -9, and two systems that write to each other."""
+import collections, contextlib, os, pathlib, re, shutil, signal, socket, ssl, struct, subprocess, tempfile, threading
+
+import nexthop
+from facteur import NOBODY, Failure, System, run
+from nexthop import NextHop
+
+A, CNAME, MX = 1, 5, 15
+NXDOMAIN, SERVFAIL, SILENT = "nxdomain", "servfail", "silent"
+
+
+class Names:
+    """A name server of a few records: `{"x.org": {MX: [(10, "mx.x.org")], A: ["127.0.0.2"]}, "y.org": SERVFAIL}`; other names do not exist."""
+
+    def __init__(self, records):
+        self.records, self.asked = records, collections.Counter()
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.server = "127.0.0.1:%d" % self.socket.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                packet, client = self.socket.recvfrom(4096)
+                if answer := self.answer(packet):
+                    self.socket.sendto(answer, client)
+
+    def answer(self, packet):
+        labels, at = [], 12
+        while packet[at]:
+            labels.append(packet[at + 1:at + 1 + packet[at]].decode())
+            at += 1 + packet[at]
+        kind, = struct.unpack(">H", packet[at + 1:at + 3])
+        name = ".".join(labels).lower()
+        self.asked[name] += 1
+        known = self.records.get(name, NXDOMAIN)
+        if known == SILENT:
+            return None
+        code = {NXDOMAIN: 3, SERVFAIL: 2}.get(known, 0) if isinstance(known, str) else 0
+        found = [] if code else self.found(name, known, kind)
+        head = packet[:2] + struct.pack(">HHHHH", 0x8180 | code, 1, len(found), 0, 0)
+        return head + packet[12:at + 5] + b"".join(found)
+
+    def found(self, name, known, kind):
+        if CNAME in known:
+            target = known[CNAME][0]
+            return [self.record(name, CNAME, self.packed(target))] + self.found(target, self.records[target], kind)
+        pack = {A: socket.inet_aton, MX: lambda mx: struct.pack(">H", mx[0]) + self.packed(mx[1])}.get(kind)
+        return [self.record(name, kind, pack(value)) for value in known.get(kind, [])]
+
+    def record(self, name, kind, data):
+        return self.packed(name) + struct.pack(">HHIH", kind, 1, 60, len(data)) + data
+
+    @staticmethod
+    def packed(name):
+        return b"".join(bytes([len(label)]) + label.encode() for label in name.split(".") if label) + b"\0"
+
+
+def same(got, wanted):
+    if got != wanted:
+        raise Failure(f"got {got!r}, not {wanted!r}")
+
+
+def started(**parameters):
+    return System(services=["master"], **parameters)
+
+
+def to_hop(hop, **parameters):
+    return started(relayhost=f"[127.0.0.1]:{hop.port}", **parameters)
+
+
+def told(system, ident, text, since=0):
+    """The line of smtp about a message that ends this way."""
+    return system.wait_log(rf"facteur/smtp\[\d+\]: {ident}: to=<[^>]*>, .*{text}$", since=since)
+
+
+def gone(system, ident):
+    system.wait_log(rf"facteur/qmgr\[\d+\]: {ident}: removed\n", since=0)
+
+
+def put(system, name, text, mode=0o600):
+    path = system.etc / name
+    path.write_text(text)
+    path.chmod(mode)
+    if system.as_user:
+        os.chown(path, NOBODY, NOBODY)
+    return path
+
+
+def relayhost():
+    """What the next hop gets, and the line in the log."""
+    with NextHop() as hop, to_hop(hop) as system:
+        ident = system.send(["a@far.example", "b@other.example"], body="bonjour été\r\n..point")
+        mail, = hop.wait(1)
+        same((mail.sender.split(">")[0], mail.to()), ("<sender@m3102.com", ["a@far.example", "b@other.example"]))
+        head, _, body = mail.content.partition(b"\r\n\r\n")
+        same(body, "bonjour été\r\n.point\r\n".encode())
+        if not head.startswith(b"Received: from pc ") or b"Return-Path" in head:
+            raise Failure(f"head {head!r}")
+        place = rf"127\.0\.0\.1\[127\.0\.0\.1\]:{hop.port}"
+        number = r"[\d.]+"
+        for address in ("a@far.example", "b@other.example"):
+            system.wait_log(rf"facteur/smtp\[\d+\]: {ident}: to=<{address}>, relay={place}, delay={number}, delays={'/'.join([number] * 4)}, "
+                            r"dsn=2\.0\.0, status=sent \(250 2\.0\.0 Ok: queued as 1\)$", since=0)
+        gone(system, ident)
+        # mail for ourselves does not go that way
+        system.send("kevin@m3102.com")
+        system.wait_mails("kevin", 1)
+
+
+def refusals():
+    """Each refusal is told in the server's words, and what was put off comes later."""
+    with NextHop(rcpt=["550 5.1.1 who?", None, "450 4.2.1 later"], connect=[None, "421 4.3.2 busy", "554 5.3.2 go away"]) as hop, \
+            to_hop(hop, smtp_connection_cache_on_demand="no", default_destination_concurrency_failed_cohort_limit=0) as system:
+        ident = system.send(["a@far.example", "b@far.example", "c@far.example"])
+        said = rf"\(host 127\.0\.0\.1\[127\.0\.0\.1\] said: %s \(in reply to RCPT TO command\)\)"
+        told(system, ident, r"dsn=5\.1\.1, status=bounced " + said % r"550 5\.1\.1 who\?")
+        told(system, ident, r"status=sent \(250 .*\)")
+        told(system, ident, r"dsn=4\.2\.1, status=deferred " + said % r"450 4\.2\.1 later")
+        for reply in (r"421 4\.3\.2 busy", r"554 5\.3\.2 go away"):
+            late = system.send("d@far.example")
+            told(system, late, rf"status=deferred \(host 127\.0\.0\.1\[127\.0\.0\.1\] refused to talk to me: {reply}\)")
+        flush(system)
+        hop.wait(3)
+        system.wait("an empty queue", lambda: system.queued() == 0 or flush(system))
+
+
+def flush(system):
+    """As `facteur queue flush`: everything is tried now."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as wake:
+        wake.connect(str(system.queue / "public" / "qmgr"))
+        wake.send(b"flush")
+    return False
+
+
+def nobody_there():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with started(relayhost=f"[127.0.0.1]:{port}") as system:
+        ident = system.send("a@far.example")
+        text = rf"connect to 127\.0\.0\.1\[127\.0\.0\.1\]:{port}: Connection refused"
+        system.wait_log(rf"facteur/smtp\[\d+\]: {text}$", since=0)
+        told(system, ident, rf"relay=none, .*dsn=4\.4\.1, status=deferred \({text}\)")
+
+
+def dns():
+    """Which hosts a domain's mail goes to, and what is said when there is none."""
+    system = started()
+    records = {
+        "far.example": {MX: [(20, "live.far.example"), (10, "dead.far.example"), (30, "unused.far.example")]},
+        "dead.far.example": {A: ["127.0.0.3"]}, "live.far.example": {A: ["127.0.0.2"]}, "unused.far.example": {A: ["127.0.0.4"]},
+        "plain.example": {A: ["127.0.0.2"]},
+        "alias.example": {CNAME: ["far.example"]},
+        "null.example": {MX: [(0, "")]},
+        "noaddress.example": {MX: [(10, "missing.example")]},
+        "broken.example": SERVFAIL, "silent.example": SILENT,
+        "empty.example": {},
+        "loop.example": {MX: [(10, "me.example")]}, "me.example": {A: ["127.0.0.1"]},
+        "backup.example": {MX: [(10, "live.far.example"), (20, "me.example"), (30, "unused.far.example")]},
+        "lost.example": {MX: [(10, "missing.example"), (20, "me.example")]},
+    }
+    port = 25 + system.offset
+    nothing = r"Host or domain name not found\. Name service error for name={} type={}: {}"
+    table = {
+        "nowhere.example": r"dsn=5\.4\.4, status=bounced \(" + nothing.format(r"nowhere\.example", "MX", "Host not found"),
+        "broken.example": r"dsn=4\.4\.3, status=deferred \(" + nothing.format(r"broken\.example", "MX", "Host not found, try again"),
+        "silent.example": r"dsn=4\.4\.3, status=deferred \(" + nothing.format(r"silent\.example", "MX", "Host not found, try again"),
+        "empty.example": r"dsn=5\.4\.4, status=bounced \(" + nothing.format(r"empty\.example", "A", "Host found but no data record of requested type"),
+        "noaddress.example": r"dsn=5\.4\.4, status=bounced \(" + nothing.format(r"missing\.example", "A", "Host not found"),
+        "null.example": r"dsn=5\.1\.10, status=bounced \(Domain null\.example does not accept mail \(nullMX\)",
+        "loop.example": r"dsn=5\.4\.6, status=bounced \(mail for loop\.example loops back to myself",
+        "lost.example": r"dsn=4\.4\.4, status=deferred \(unable to find primary relay for lost\.example",
+    }
+    with Names(records) as names, NextHop(host="127.0.0.2", port=port, name="live.far.example") as hop:
+        system.configure(dns_servers=names.server, smtp_tcp_port=port)
+        with system:
+            waiting = {domain: system.send(f"a@{domain}") for domain in table}
+            # none of these holds up the others
+            live = rf"relay=live\.far\.example\[127\.0\.0\.2\]:{port}, .*status=sent \(250 2\.0\.0 Ok: queued as .*\)"
+            for domain in ("far.example", "alias.example", "backup.example"):
+                told(system, system.send(f"b@{domain}"), live)
+            told(system, system.send("b@plain.example"), rf"relay=plain\.example\[127\.0\.0\.2\]:{port}, .*status=sent \(.*\)")
+            told(system, system.send("b@[127.0.0.2]"), rf"relay=127\.0\.0\.2\[127\.0\.0\.2\]:{port}, .*status=sent \(.*\)")
+            if "status=deferred (Host or domain name not found. Name service error for name=silent" in system.log_text():
+                raise Failure("the silent domain was answered before the others were sent: nothing is shown")
+            system.wait_log(rf"connect to dead\.far\.example\[127\.0\.0\.3\]:{port}: Connection refused$", since=0)
+            for domain, text in table.items():
+                told(system, waiting[domain], text + r"\)")
+            same(len(hop.wait(5)), 5)
+            if "127.0.0.4" in system.log_text():
+                raise Failure("a host was tried that should not have been")
+            # the second time the answer is known
+            asked = names.asked["far.example"]
+            told(system, system.send("c@far.example"), live)
+            same(names.asked["far.example"], asked)
+
+
+class Authority:
+    """A certificate of ours for `hop.example.org`, and who vouches for it."""
+
+    def __enter__(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="facteur-flow-"))
+        key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        self.openssl("req", "-x509", *key, "-days", "2", "-subj", "/CN=An authority", "-keyout", "ca.key", "-out", "ca.pem")
+        self.openssl("req", *key, "-subj", "/CN=hop.example.org", "-keyout", "key.pem", "-out", "request")
+        (self.folder / "names").write_text("subjectAltName=DNS:hop.example.org\nbasicConstraints=CA:FALSE\n")
+        self.openssl("x509", "-req", "-in", "request", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names", "-out", "cert.pem")
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(self.folder / "cert.pem", self.folder / "key.pem")
+        self.before, nexthop.certificate = nexthop.certificate, lambda: self.context
+        return self
+
+    def openssl(self, *words):
+        subprocess.run(["openssl", *words], cwd=self.folder, check=True, capture_output=True)
+
+    def __exit__(self, *_):
+        nexthop.certificate = self.before
+        shutil.rmtree(self.folder)
+
+
+def tls():
+    """Each level against a server with and without TLS, and what the log says of it."""
+    hosts = {"m.example": "may", "e.example": "encrypt", "hop.example.org": "verify", "s.example": "secure match=.example.org:hop.example.org",
+             "n.example": "none", "w.example": "verify", "c.example": "encrypt"}
+    with Authority() as authority, Names({host: {A: ["127.0.0.1"]} for host in hosts}) as names, NextHop(tls="starttls") as hop, NextHop() as clear:
+        ports = {host: (clear if host == "c.example" else hop).port for host in hosts}
+
+        def set_up(**parameters):
+            system = started(dns_servers=names.server, smtp_connection_cache_on_demand="no", **parameters)
+            system.configure(smtp_tls_CAfile=put(system, "ca.pem", (authority.folder / "ca.pem").read_text(), 0o644) if not parameters else "",
+                             transport_maps=put(system, "transport", "".join(f"to.{host} smtp:[{host}]:{port}\n" for host, port in ports.items()), 0o644),
+                             smtp_tls_policy_maps=put(system, "policy", "".join(f"[{host}]:{ports[host]} {level}\n" for host, level in hosts.items()), 0o644))
+            return system
+
+        def sent(system, host, level):
+            told(system, system.send(f"a@to.{host}"), r"status=sent \(.*\)")
+            if level:
+                system.wait_log(rf"facteur/smtp\[\d+\]: {level} TLS connection established to {host}\[127\.0\.0\.1\]:{hop.port}: TLSv1\.[23] with cipher TLS_\w+$", since=0)
+            same(hop.messages[-1].tls, bool(level))
+
+        def deferred(system, host, text):
+            told(system, system.send(f"a@to.{host}"), rf"status=deferred \({text}\)")
+        with set_up() as system:
+            for host, level in (("m.example", "Trusted"), ("e.example", "Trusted"), ("hop.example.org", "Verified"), ("s.example", "Verified"), ("n.example", None)):
+                sent(system, host, level)
+            deferred(system, "w.example", "Server certificate not verified")
+            deferred(system, "c.example", r"TLS is required, but was not offered by host c\.example\[127\.0\.0\.1\]")
+            # a handshake that fails: again in clear, if that is allowed
+            authority.context.set_ciphers("ALL:@SECLEVEL=0")
+            authority.context.minimum_version, authority.context.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+            sent(system, "m.example", None)
+            system.wait_log(rf"SSL_connect error to m\.example\[127\.0\.0\.1\]:{hop.port}: ", since=0)
+            deferred(system, "e.example", "Cannot start TLS: handshake failure")
+            authority.context.maximum_version = ssl.TLSVersion.MAXIMUM_SUPPORTED
+        with set_up(smtp_tls_CAfile="") as system:
+            sent(system, "m.example", "Untrusted")
+            deferred(system, "hop.example.org", "Server certificate not trusted")
+            system.wait_log(rf"certificate verification failed for hop\.example\.org\[127\.0\.0\.1\]:{hop.port}: self-signed or by an unknown authority", since=0)
+
+
+def wrapped():
+    """TLS from the first octet, with a login."""
+    users = {"kevin": "été"}
+    with Authority(), NextHop(tls="wrapped", users=users) as hop:
+        system = to_hop(hop, smtp_tls_wrappermode="yes", smtp_tls_security_level="encrypt", smtp_sasl_auth_enable="yes")
+        system.configure(smtp_sasl_password_maps=put(system, "passwords", f"[127.0.0.1]:{hop.port} kevin:été\n"))
+        with system:
+            told(system, system.send("a@far.example"), r"status=sent \(.*\)")
+            mail, = hop.wait(1)
+            same((mail.tls, mail.user), (True, "kevin"))
+
+
+def login():
+    """The right password, a wrong one, none that may travel in clear, and a file that everybody may read."""
+    users = {"kevin": "secret"}
+    with NextHop(users=users) as hop, NextHop(users=users, mechanisms="PLAIN LOGIN") as plain:
+        def set_up(**parameters):
+            system = to_hop(hop, smtp_sasl_auth_enable="yes", smtp_connection_cache_on_demand="no", **parameters)
+            system.configure(smtp_sasl_password_maps=put(system, "passwords", f"[127.0.0.1]:{hop.port} kevin:secret\n[127.0.0.1]:{plain.port} kevin:secret\n"),
+                             transport_maps=put(system, "transport", f"plain.example smtp:[127.0.0.1]:{plain.port}\n"))
+            return system
+        with set_up() as system:
+            told(system, system.send("a@far.example"), r"status=sent \(.*\)")
+            same(hop.wait(1)[0].user, "kevin")
+            same([c for c in hop.commands if c.startswith("AUTH")][0].split()[1], "SCRAM-SHA-256")
+            told(system, system.send("a@plain.example"), r"status=deferred \(SASL authentication failed: server 127\.0\.0\.1\[127\.0\.0\.1\] offered no compatible .*\)")
+            put(system, "passwords", f"[127.0.0.1]:{hop.port} kevin:wrong one\n")
+            told(system, system.send("a@far.example"),
+                 r"dsn=4\.7\.8, status=deferred \(SASL authentication failed; server 127\.0\.0\.1\[127\.0\.0\.1\] said: 535 5\.7\.8 Error: authentication failed\)")
+        with set_up(smtp_sasl_security_options="noanonymous") as system:
+            told(system, system.send("a@plain.example"), r"status=sent \(.*\)")
+            same(plain.wait(1)[0].user, "kevin")
+        system = set_up()
+        (system.etc / "passwords").chmod(0o644)
+        with system:
+            told(system, system.send("a@far.example"), r"status=deferred \(SASL authentication failed; the password table cannot be used\)")
+            system.wait_log(rf"{re.escape(str(system.etc / 'passwords'))}: .*holds passwords and everybody may use it", since=0)
+            if "secret" in system.log_text():
+                raise Failure("the password is in the log")
+
+
+def reuse():
+    """One connection carries many messages, and ends when nothing more comes."""
+    with NextHop() as hop, to_hop(hop, smtp_connection_cache_time_limit="4s") as system:
+        for number in range(10):
+            told(system, system.send("a@far.example"), r"status=sent \(.*\)")
+        hop.wait(10)
+        same(hop.connections, 1)
+        system.wait_log(r"relay=127\.0\.0\.1\[127\.0\.0\.1\]:\d+, conn_use=10, delay=", since=0)
+        hop.wait_command("QUIT")
+        # one that the server has closed meanwhile costs nothing but a new one
+        told(system, system.send("a@far.example"), r"status=sent \(.*\)")
+        for connection in list(hop.open):
+            connection.shutdown(socket.SHUT_RDWR)
+        told(system, system.send("a@far.example"), r"status=sent \(.*\)")
+
+
+def lmtp():
+    """The other dialect, by TCP: one answer for each recipient."""
+    with NextHop(lmtp=True, end=[None, "550 5.2.2 full"]) as hop:
+        system = started()
+        system.configure(default_transport=f"lmtp:inet:127.0.0.1:{hop.port}")
+        with system:
+            ident = system.send(["a@far.example", "b@far.example"])
+            told(system, ident, r"status=sent \(250 .*\)")
+            told(system, ident, r"dsn=5\.2\.2, status=bounced \(host 127\.0\.0\.1\[127\.0\.0\.1\] said: 550 5\.2\.2 full \(in reply to end of DATA command\)\)")
+
+
+def killed():
+    """kill -9 of smtp in the middle of 500 messages: all arrive, and copies are bounded by what was under way."""
+    count = 500
+    with NextHop() as hop, to_hop(hop) as system:
+        def send():
+            session = system.smtp()
+            session.expect("EHLO pc", "250")
+            for number in range(count):
+                system.send("a@far.example", subject=f"number {number}.", session=session)
+        sender = threading.Thread(target=send, daemon=True)
+        sender.start()
+        kills = 0
+        for point in (count // 5, count // 2, count * 4 // 5):
+            hop.wait(point, 60)
+            for pid in system.pids("smtp"):
+                os.kill(pid, signal.SIGKILL)
+                kills += 1
+        sender.join(60)
+        subjects = lambda: collections.Counter(re.search(rb"Subject: number (\d+)\.", mail.content)[1] for mail in hop.wait(0))
+        system.wait("all messages", lambda: len(subjects()) == count, 60)
+        system.wait("an empty queue", lambda: system.queued() == 0, 60)
+        copies = sum(subjects().values()) - count
+        if kills < 3 or copies > kills * 20:
+            raise Failure(f"{copies} copies after {kills} kills")
+        return f"{copies} copies after {kills} kills"
+
+
+def two_systems():
+    """Two systems write to each other; each finds the other by DNS."""
+    a = started()
+    with Names({f"mx.{side}.example": {A: ["127.0.0.1"]} for side in "ab"}) as names:
+        b = started()
+        for system, domain, other in ((a, "a.example", b), (b, "b.example", a)):
+            theirs = {"a.example": "b.example", "b.example": "a.example"}[domain]
+            table = put(system, "transport", f"{theirs} smtp:[mx.{theirs}]:{25 + other.offset}\n")
+            system.configure(dns_servers=names.server, transport_maps=table, mydestination=domain, myhostname=f"vm.{domain}", myorigin=domain)
+        with a, b:
+            for here, there, domain in ((a, b, "b.example"), (b, a, "a.example")):
+                ident = here.send(f"kevin@{domain}", body="accent é")
+                mail, = there.wait_mails("kevin", 1)
+                if "accent é" not in mail or mail.count("Received: ") != 2:
+                    raise Failure(mail)
+                gone(here, ident)
+            # a refusal comes back as a notice
+            a.sendmail("-f", "toto@a.example", "nobody@b.example", text="Subject: x\n\nx\n")
+            notice, = a.wait_mails("toto", 1)
+            for part in ("Undelivered Mail Returned to Sender", "said: 550 5.1.1", "Remote-MTA: dns; mx.b.example", "Diagnostic-Code: smtp; 550 5.1.1"):
+                if part not in notice:
+                    raise Failure(f"{part!r} is not in\n{notice}")
+
+
+if __name__ == "__main__":
+    run(relayhost, refusals, nobody_there, dns, tls, wrapped, login, reuse, lmtp, killed, two_systems)
