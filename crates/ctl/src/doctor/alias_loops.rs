@@ -52,8 +52,8 @@ fn circle(name: &str, patient: &Patient, tables: &Tables) -> Option<Vec<String>>
     let mut seen = BTreeSet::new();
     while let Some(way) = ways.pop() {
         let Some(at) = way.last() else { continue };
-        for next in local_targets(at, patient, tables) {
-            if next == name && way.len() > 1 {
+        for next in local_targets(at, patient, tables).into_iter().filter(|next| next != at) {
+            if next == name {
                 return Some(way);
             }
             if seen.insert(next.clone()) && way.len() < DEEPEST {
