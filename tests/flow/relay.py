@@ -334,6 +334,83 @@ def lmtp():
             told(system, ident, r"dsn=5\.2\.2, status=bounced \(host 127\.0\.0\.1\[127\.0\.0\.1\] said: 550 5\.2\.2 full \(in reply to end of DATA command\)\)")
 
 
+def generic():
+    """Addresses of this machine become others as mail leaves, in envelope and header; mail that stays is as it was."""
+    with NextHop() as hop:
+        system = to_hop(hop)
+        system.configure(smtp_generic_maps=put(system, "generic", "kevin@m3102.com kevin.durand@isp.example\n@m3102.com all@isp.example\n", 0o644))
+        with system:
+            text = "From: Kevin <kevin@m3102.com>\nTo: a@far.example, toto@m3102.com\nSubject: kevin@m3102.com\n\nkevin@m3102.com\n"
+            system.sendmail("-f", "kevin@m3102.com", "a@far.example", "toto@m3102.com", text=text)
+            mail, = hop.wait(1)
+            head, _, body = mail.content.partition(b"\r\n\r\n")
+            same((mail.sender.split(">")[0], mail.to(), body), ("<kevin.durand@isp.example", ["a@far.example"], b"kevin@m3102.com\r\n"))
+            for line in (b"From: Kevin <kevin.durand@isp.example>", b"To: a@far.example, all@isp.example", b"Subject: kevin@m3102.com"):
+                if line not in head.split(b"\r\n"):
+                    raise Failure(f"{line} is not in {head}")
+            stays, = system.wait_mails("toto", 1)
+            if "From: Kevin <kevin@m3102.com>" not in stays:
+                raise Failure(stays)
+
+
+def manners():
+    """Settings that show on the wire: who we say we are, from where we come, what we take as not offered, how often a connection is used."""
+    with NextHop() as hop:
+        seen = []
+        hop.script["mail"] = lambda argument: seen.append(argument)
+        peers = []
+        hop.script["ehlo"] = lambda argument: peers.append([c.getpeername()[0] for c in hop.open])
+        with to_hop(hop, smtp_helo_name="other.name.example", smtp_bind_address="127.0.0.9", smtp_discard_ehlo_keywords="size, dsn",
+                    smtp_connection_reuse_count_limit=2) as system:
+            for _ in range(4):
+                told(system, system.send("a@far.example"), r"status=sent \(.*\)")
+            same((hop.commands.count("EHLO other.name.example"), peers[0], hop.connections), (2, ["127.0.0.9"], 2))
+            if any("SIZE" in argument or "ENVID" in argument for argument in seen):
+                raise Failure(f"{seen}")
+        hop.script.clear()
+        with to_hop(hop, smtp_never_send_ehlo="yes", soft_bounce="yes") as system:
+            hop.script["rcpt"] = ["550 5.1.1 who?"]
+            told(system, system.send("a@far.example"), r"dsn=4\.1\.1, status=deferred \(host .* said: 550 5\.1\.1 who\? \(in reply to RCPT TO command\)\)")
+            if "HELO vm.m3102.com" not in hop.commands:
+                raise Failure(f"{hop.commands}")
+
+
+def limits():
+    """So many hosts are tried, and no more; and what is done about names that nobody can look up."""
+    system = started()
+    port = 25 + system.offset
+    many = {f"mx{n}.many.example": {A: [f"127.0.0.{n}"]} for n in range(2, 7)}
+    records = many | {"many.example": {MX: [(n * 10, f"mx{n}.many.example") for n in range(2, 7)]}, "broken.example": SERVFAIL,
+                      "noaddress.example": {MX: [(10, "missing.example")]}}
+    with Names(records) as names, contextlib.ExitStack() as stack:
+        hops = [stack.enter_context(NextHop(host=f"127.0.0.{n}", port=port, rcpt=lambda argument: "450 4.2.1 later")) for n in range(3, 6)]
+        system.configure(dns_servers=names.server, smtp_tcp_port=port, smtp_mx_address_limit=3, smtp_mx_session_limit=2,
+                         ignore_mx_lookup_error="yes", smtp_defer_if_no_mx_address_found="yes", proxy_interfaces="127.0.0.6")
+        with system:
+            # the first is dead, two talk: that is the limit of both kinds
+            told(system, system.send("a@many.example"), r"relay=mx4\.many\.example\[127\.0\.0\.4\]:\d+, .*status=deferred \(host mx4.* said: 450 4\.2\.1 later .*\)")
+            same([hop.connections for hop in hops], [1, 1, 0])
+            told(system, system.send("a@noaddress.example"), r"dsn=4\.4\.3, status=deferred \(.*name=missing\.example type=A: Host not found, try again\)")
+            told(system, system.send("a@broken.example"), r"status=deferred \(.*name=broken\.example type=A: Host not found, try again\)")
+            # a router hands mail for that address on to us
+            names.records["many.example"] = {MX: [(10, "mx6.many.example"), (20, "mx3.many.example")]}
+            names.records["behind.example"] = names.records["many.example"]
+            told(system, system.send("a@behind.example"), r"dsn=5\.4\.6, status=bounced \(mail for behind\.example loops back to myself\)")
+
+
+def own_logins():
+    """A sender who has a login of his own uses it, over a connection of his own."""
+    users = {"kevin": "one", "relay": "two"}
+    with NextHop(users=users) as hop:
+        system = to_hop(hop, smtp_sasl_auth_enable="yes", smtp_sender_dependent_authentication="yes", smtp_sasl_mechanism_filter="login", smtp_sasl_security_options="")
+        system.configure(smtp_sasl_password_maps=put(system, "passwords", f"kevin@m3102.com kevin:one\n[127.0.0.1]:{hop.port} relay:two\n"))
+        with system:
+            told(system, system.send("a@far.example"), r"status=sent \(.*\)")
+            system.sendmail("-f", "kevin@m3102.com", "a@far.example", text="Subject: x\n\nx\n")
+            same([mail.user for mail in hop.wait(2)], ["relay", "kevin"])
+            same({c.split()[1] for c in hop.commands if c.startswith("AUTH")}, {"LOGIN"})
+
+
 def killed():
     """kill -9 of smtp in the middle of 500 messages: all arrive, and copies are bounded by what was under way."""
     count = 500
@@ -386,4 +463,4 @@ def two_systems():
 
 
 if __name__ == "__main__":
-    run(relayhost, refusals, nobody_there, dns, tls, wrapped, login, reuse, lmtp, killed, two_systems)
+    run(relayhost, refusals, nobody_there, dns, limits, tls, wrapped, login, own_logins, reuse, manners, lmtp, generic, killed, two_systems)

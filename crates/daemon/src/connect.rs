@@ -52,6 +52,14 @@ pub fn reason(error: &io::Error) -> String {
     }
 }
 
+/// The trouble is this machine's: no descriptors, no memory, no such address to bind to.
+#[must_use]
+pub fn is_ours(error: &io::Error) -> bool {
+    use Errno::{EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM};
+    let number = error.raw_os_error().map(Errno::from_raw);
+    number.is_some_and(|number| [EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(&number))
+}
+
 fn timed_out() -> io::Error {
     io::Error::from(Errno::ETIMEDOUT)
 }
@@ -104,6 +112,7 @@ mod tests {
         let error = tcp(address, None, second).await.expect_err("refused");
         assert_eq!(reason(&error), "Connection refused");
         assert_eq!(reason(&timed_out()), "Connection timed out");
+        assert!(is_ours(&io::Error::from(Errno::EMFILE)) && !is_ours(&error));
         let error = unix(Path::new("/nowhere/lmtp"), second).await.expect_err("missing");
         assert_eq!(reason(&error), "No such file or directory");
     }

@@ -19,6 +19,7 @@ use crate::set_up;
 mod content;
 mod courier;
 mod deliver;
+mod exit;
 mod find;
 mod hop;
 mod hosts;

@@ -14,6 +14,7 @@ use smtp::client::{Answer, Host, Message, Outcome, Part, Question, Report};
 use tokio::sync::{mpsc, oneshot};
 
 use super::content::Content;
+use super::exit::Head;
 use super::ledger::Visit;
 use super::policy::Level;
 use super::pool::{Key, Pool, Warm};
@@ -25,6 +26,7 @@ pub(super) struct Parcel {
     pub(super) file: Arc<File>,
     pub(super) start: u64,
     pub(super) length: u64,
+    pub(super) head: Option<Head>,
     /// Since when the message waits for a connection.
     pub(super) since: Instant,
     pub(super) verdict: oneshot::Sender<Verdict>,
@@ -161,7 +163,7 @@ impl Courier {
     fn begin(&mut self, parcel: Parcel) -> Answer {
         self.uses += 1;
         self.at_hand = Some(AtHand {
-            content: Content::new(parcel.file, parcel.start, parcel.length),
+            content: Content::new(parcel.file, parcel.start, parcel.length, parcel.head),
             set_up: parcel.since.elapsed(),
             begun: Instant::now(),
             verdict: parcel.verdict,

@@ -20,6 +20,7 @@ use smtp::client::{self, Host, Myself, Session, TlsWish, text};
 use tokio::sync::oneshot;
 
 use super::courier::{Courier, Handshake, Parcel, Terms, Verdict};
+use super::exit::Changes;
 use super::find::Lost;
 use super::hop::{Place, Target};
 use super::hosts::Candidate;
@@ -42,6 +43,7 @@ struct Plan {
     policy: Policy,
     login: Option<Login>,
     key: Key,
+    changes: Changes,
 }
 
 /// A host to be tried.
@@ -81,7 +83,11 @@ impl Delivery {
             trouble(3, 5, "SASL authentication failed; the password table cannot be used")
         })?;
         let key = Key { hop: hop.clone(), user: login.as_ref().map(|login| login.user.clone()) };
-        Ok(Plan { target, policy, login, key })
+        let changes = self.settings.exit.changes(order, &self.ledger.file).map_err(|why| {
+            tracing::warn!("{}: smtp_generic_maps: {why}", order.id);
+            trouble(3, 0, "mapping of addresses is not possible now")
+        })?;
+        Ok(Plan { target, policy, login, key, changes })
     }
 
     async fn carry_out(&mut self, plan: &Plan) {
@@ -106,7 +112,7 @@ impl Delivery {
     /// Uses connections at rest; the address of the one that answered.
     async fn try_warm(&mut self, plan: &Plan) -> Option<String> {
         while let Some(warm) = self.settings.pool.take(&plan.key) {
-            let (parcel, verdict) = self.parcel();
+            let (parcel, verdict) = self.parcel(plan);
             if warm.mail.send(parcel).await.is_err() {
                 continue;
             }
@@ -153,6 +159,12 @@ impl Delivery {
         loop {
             let socket = match self.connect(&attempt).await {
                 Ok(socket) => socket,
+                Err(error) if connect::is_ours(&error) => {
+                    let said = format!("cannot connect: {}", connect::reason(&error));
+                    tracing::warn!("{said}");
+                    self.ledger.ruled(Outcome::Deferred(EnhancedStatus::new(4, 3, 0), said));
+                    return Talked::No;
+                }
                 Err(error) => {
                     let said = cannot_connect(&attempt, &connect::reason(&error));
                     tracing::info!("{said}");
@@ -160,7 +172,7 @@ impl Delivery {
                     return Talked::No;
                 }
             };
-            let (parcel, verdict) = self.parcel();
+            let (parcel, verdict) = self.parcel(attempt.plan);
             self.open(&attempt, socket, parcel);
             match verdict.await {
                 Ok(Verdict::Reported(report, visit)) => {
@@ -256,11 +268,14 @@ impl Delivery {
         })
     }
 
-    fn parcel(&self) -> (Parcel, oneshot::Receiver<Verdict>) {
+    fn parcel(&self, plan: &Plan) -> (Parcel, oneshot::Receiver<Verdict>) {
         let (verdict, answer) = oneshot::channel();
         let order = &self.ledger.order;
+        let mut message = self.ledger.message();
+        plan.changes.apply(&mut message.envelope);
         let parcel = Parcel {
-            message: self.ledger.message(),
+            message,
+            head: plan.changes.head.clone(),
             file: self.ledger.file.clone(),
             start: order.offset,
             length: order.length,

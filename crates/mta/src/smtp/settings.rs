@@ -11,6 +11,7 @@ use daemon::tls::client::Client;
 use smtp::client::{Manner, Timeouts};
 
 use super::courier::Reuse;
+use super::exit::Exit;
 use super::hop::Defaults;
 use super::hosts::{Choice, Family};
 use super::logins::Logins;
@@ -27,6 +28,7 @@ pub(super) struct Settings {
     pub(super) speaking: Speaking,
     pub(super) policies: Policies,
     pub(super) logins: Logins,
+    pub(super) exit: Exit,
     pub(super) pool: Arc<Pool>,
     pub(super) soft_bounce: bool,
 }
@@ -86,6 +88,7 @@ impl Settings {
                 wrapper: config.flag("smtp_tls_wrappermode"),
             },
             logins: Logins::new(config),
+            exit: Exit::new(config),
             pool: Arc::default(),
             soft_bounce: config.flag("soft_bounce"),
         }
@@ -95,6 +98,7 @@ impl Settings {
     pub(super) fn files(&self) -> Vec<PathBuf> {
         let mut files = self.policies.table.files();
         files.extend(self.logins.files());
+        files.extend(self.exit.files());
         files
     }
 }
