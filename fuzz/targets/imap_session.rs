@@ -38,6 +38,7 @@ fn world(question: Question, chance: &mut Chance) -> Answer {
             uid_next: uid(9),
             messages: [2, 5, 8].map(known).to_vec(),
             keywords: Vec::new(),
+            most_keywords: (chance.below(2) == 1).then_some(1),
             writable: chance.below(3) != 1,
         }),
         Question::Status(_) => {

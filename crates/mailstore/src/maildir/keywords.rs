@@ -19,7 +19,7 @@ impl Keywords {
     pub(crate) fn parse(text: &str) -> Self {
         let mut this = Self::default();
         for line in text.lines() {
-            let Some((number, name)) = line.split_once(' ') else { continue };
+            let Some((number, name)) = line.trim_end_matches('\r').split_once(' ') else { continue };
             let Some(at) = number.parse::<usize>().ok().filter(|at| *at < MOST && !name.is_empty()) else { continue };
             if this.names.len() <= at {
                 this.names.resize(at + 1, None);
@@ -77,6 +77,14 @@ impl Keywords {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_read_is_written_as_it_was_read() {
+        for text in ["1 a\r", "1 a\r\n", "1 \r\r\n2 b"] {
+            let keywords = Keywords::parse(text);
+            assert_eq!(Keywords::parse(&keywords.text()), keywords, "{text:?}");
+        }
+    }
 
     #[test]
     fn dovecots_file_is_read_and_written() {

@@ -183,11 +183,16 @@ impl Parser<'_> {
     }
 
     fn finish(&mut self, next: u64) {
+        let in_note = self.now.as_ref().is_some_and(|now| now.note.is_some());
         self.end_note(next);
         let Some(mut now) = self.now.take() else { return };
         if now.in_header {
             now.entry.body = next;
             now.entry.size += 2;
+            // A line that the end of the file cut off is given its end when it is read.
+            if !self.lines.ended && !in_note && next > now.entry.header {
+                now.entry.size += 2;
+            }
         }
         now.entry.next = next;
         now.entry.end = next;
@@ -248,12 +253,14 @@ struct Lines<'a> {
     /// Octets of the last line when it ends in CRLF.
     wide: u64,
     was_blank: bool,
+    /// The last line had its line feed.
+    ended: bool,
 }
 
 impl<'a> Lines<'a> {
     fn of(file: &'a File) -> Self {
         let reader = BufReader::with_capacity(256 * 1024, At { file, at: 0 });
-        Self { reader, at: 0, text: Vec::new(), wide: 0, was_blank: false }
+        Self { reader, at: 0, text: Vec::new(), wide: 0, was_blank: false, ended: true }
     }
 
     fn next(&mut self) -> io::Result<bool> {
@@ -279,6 +286,7 @@ impl<'a> Lines<'a> {
         self.wide = length + u64::from(ended && (last != b'\r' || length == 1));
         self.was_blank = self.text == b"\n" || self.text == b"\r\n";
         self.at += length;
+        self.ended = ended || length == 0 && self.ended;
         Ok(length > 0)
     }
 }

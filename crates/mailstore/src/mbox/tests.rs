@@ -236,6 +236,30 @@ fn what_others_append_after_a_crash_is_kept() {
     );
 }
 
+#[test]
+fn a_header_cut_off_by_the_end_of_the_file_has_the_size_that_is_read() {
+    for text in [
+        "Subject: a",
+        "Subject: a\n",
+        "Subject: a\nStatus: RO",
+        "Status: RO",
+        "",
+        "Subject: a\r",
+        "Subject: a\n\n",
+        "Subject: a\n\nb",
+    ] {
+        let dir = dir_with(&format!("From a@b  Fri Nov 20 16:11:07 2026\n{text}"));
+        let mut mbox = open(&dir);
+        for message in mbox.snapshot().messages.clone() {
+            assert_eq!(
+                mbox.read(message.uid).expect("read").len() as u64,
+                mbox.size(message.uid).expect("size"),
+                "{text:?}"
+            );
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn written_then_read(messages in proptest::collection::vec(("[a-zA-Z ]{0,20}", "([a-zA-Z> ]{0,12}\n|From \n|\n){0,6}[a-z]{0,5}"), 1..6)) {
