@@ -30,6 +30,7 @@ pub mod virtual_aliases;
 
 pub use generic::{Generic, GenericNow};
 use home::{Home, Look};
+use result::is_same;
 
 /// The settings about addresses.
 #[derive(Debug)]
@@ -66,7 +67,7 @@ pub enum Place {
 
 /// Where a message comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum Entering {
     /// From outside or from a user.
     Mail,
     /// A notice of ours: nobody gets copies of it.
@@ -153,6 +154,12 @@ impl Rewriter {
         Ok(self.virtual_domains.find(domain.as_str())?.map_or(VirtualDomain::No, VirtualDomain::Yes))
     }
 
+    /// Whether mail for this domain is delivered here.
+    #[must_use]
+    pub fn is_destination(&self, domain: &Domain) -> bool {
+        self.home.is_destination(domain)
+    }
+
     /// The files that must be readable.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
@@ -173,7 +180,7 @@ impl Now {
     ///
     /// # Errors
     /// What becomes of an address cannot be told now.
-    pub fn envelope(&self, envelope: &Envelope, kind: Kind) -> Result<Envelope, Trouble> {
+    pub fn envelope(&self, envelope: &Envelope, kind: Entering) -> Result<Envelope, Trouble> {
         let trail = &mut Trail::new();
         let sender = envelope.reverse_path.as_ref();
         let reverse_path = sender.map(|sender| self.single(Place::EnvelopeSender, sender, trail)).transpose()?;
@@ -181,17 +188,22 @@ impl Now {
         let mut copies = Vec::new();
         for given in &envelope.recipients {
             let address = self.single(Place::EnvelopeRecipient, &given.address, trail)?;
-            if kind == Kind::Mail {
+            if kind == Entering::Mail {
                 copies.extend(self.copies_for(&address, trail)?);
             }
             recipients.extend(self.expanded(given, &address, trail)?);
         }
-        if kind == Kind::Mail {
+        if kind == Entering::Mail {
             copies.extend(self.copies_of(reverse_path.as_ref(), trail)?);
         }
         for copy in copies {
             let address = self.single(Place::EnvelopeRecipient, &copy.address, trail)?;
-            recipients.extend(self.expanded(&copy, &address, trail)?);
+            for copy in self.expanded(&copy, &address, trail)? {
+                // Who gets the message anyway gets no copy of it.
+                if !recipients.iter().any(|recipient: &Recipient| is_same(&recipient.address, &copy.address)) {
+                    recipients.push(copy);
+                }
+            }
         }
         Ok(Envelope { reverse_path, recipients, ..envelope.clone() })
     }

@@ -30,7 +30,7 @@ fn shown(entered: Result<Envelope, Trouble>) -> (String, Vec<String>) {
 }
 
 fn entered(settings: &str, sender: &str, recipients: &[&str]) -> (String, Vec<String>) {
-    shown(rewriter(settings).now().expect("tables").envelope(&envelope(sender, recipients), Kind::Mail))
+    shown(rewriter(settings).now().expect("tables").envelope(&envelope(sender, recipients), Entering::Mail))
 }
 
 fn expanded(table: &str, recipient: &str) -> Result<Vec<String>, String> {
@@ -91,7 +91,10 @@ fn what_the_client_wrote_is_kept() {
     assert_eq!(entered(maps, "a@b", &["info@v.org", "foo@m.com"]).1, ["kevin@m.com was info@v.org", "foo@m.com"]);
     let mut said = envelope("a@b", &["info@v.org"]);
     said.recipients[0].original = Some(address("info"));
-    assert_eq!(shown(rewriter(maps).now().expect("tables").envelope(&said, Kind::Mail)).1, ["kevin@m.com was info"]);
+    assert_eq!(
+        shown(rewriter(maps).now().expect("tables").envelope(&said, Entering::Mail)).1,
+        ["kevin@m.com was info"]
+    );
 }
 
 #[test]
@@ -109,7 +112,7 @@ fn canonical_tables_apply_where_they_are_told() {
     assert!(!rewriter("canonical_maps: /x\ncanonical_classes: envelope_sender\n").sees_headers());
     assert!(rewriter(maps).sees_headers());
     let circle = "canonical_maps: \"inline:{a=b, b=a}\"\n";
-    let told = rewriter(circle).now().expect("tables").envelope(&envelope("a@m.com", &[]), Kind::Mail);
+    let told = rewriter(circle).now().expect("tables").envelope(&envelope("a@m.com", &[]), Entering::Mail);
     assert!(told.expect_err("a circle").0.contains("leads on without end"));
 }
 
@@ -137,7 +140,7 @@ fn copies_are_silent_and_notices_have_none() {
     let all = ["toto@x.org", "log@y.org silent", "boss@m.com silent", "store@z.org was archive@m.com silent"];
     assert_eq!(entered(maps, "kevin@m.com", &["toto@x.org"]).1, all);
     let notice =
-        rewriter(maps).now().expect("tables").envelope(&envelope("kevin@m.com", &["toto@x.org"]), Kind::Notice);
+        rewriter(maps).now().expect("tables").envelope(&envelope("kevin@m.com", &["toto@x.org"]), Entering::Notice);
     assert_eq!(shown(notice).1, ["toto@x.org"]);
 }
 

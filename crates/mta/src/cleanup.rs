@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use addresses::{Kind, Now, Place, Rewriter, VirtualDomain};
+use addresses::{Entering, Now, Place, Rewriter, Trail, VirtualDomain};
 use config::Config;
 use mail::{Address, Domain, Envelope};
 use smtp::rewrite::{Addresses, Side};
@@ -53,6 +53,28 @@ impl Cleanup {
         rewriter.virtual_domain(domain).map(|listed| listed != VirtualDomain::No)
     }
 
+    /// Where an address leads by virtual aliases; to itself, if nowhere.
+    ///
+    /// # Errors
+    /// A table cannot be used, or the aliases have no end.
+    pub fn expand(&self, address: &Address) -> Result<Vec<Address>, Trouble> {
+        match &self.0 {
+            None => Ok(vec![address.clone()]),
+            Some(rewriter) => rewriter.now()?.expand(address, &mut Trail::new()),
+        }
+    }
+
+    /// Where the address of a local alias leads, one that is not delivered here: such mail leaves anew.
+    ///
+    /// # Errors
+    /// As [`Cleanup::expand`].
+    pub fn forwarded(&self, address: Address) -> Result<Vec<Address>, Trouble> {
+        match (&self.0, address.domain()) {
+            (Some(rewriter), Some(domain)) if !rewriter.is_destination(domain) => self.expand(&address),
+            _ => Ok(vec![address]),
+        }
+    }
+
     /// Whether a table leads this recipient somewhere.
     ///
     /// # Errors
@@ -68,7 +90,7 @@ impl Tables {
     ///
     /// # Errors
     /// What becomes of an address cannot be told now: the message has to wait outside.
-    pub fn envelope<'a>(&self, envelope: &'a Envelope, kind: Kind) -> Result<Cow<'a, Envelope>, Trouble> {
+    pub fn envelope<'a>(&self, envelope: &'a Envelope, kind: Entering) -> Result<Cow<'a, Envelope>, Trouble> {
         match &self.0 {
             None => Ok(Cow::Borrowed(envelope)),
             Some(now) => now.envelope(envelope, kind).map(Cow::Owned),

@@ -26,6 +26,7 @@ use durable::Dir;
 use privileges::{Exec, Jail, Network};
 use spool::Spool;
 
+use crate::cleanup::Cleanup;
 use crate::set_up;
 
 mod complete;
@@ -59,6 +60,8 @@ fn run(dir: &Path) -> anyhow::Result<()> {
     let queue = PathBuf::from(config.text("queue_directory"));
     let mut read_only = set_up::system_files();
     read_only.push(dir);
+    let tables = Cleanup::new(&config).directories();
+    read_only.extend(tables.iter().map(PathBuf::as_path));
     let jail = Jail { read_only: &read_only, read_write: &[&queue], exec: Exec::Never, network: Network::Deny };
     set_up::give_up_power(&config, &jail)?;
     let root = Dir::open(&queue)?;

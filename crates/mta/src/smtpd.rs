@@ -27,6 +27,8 @@ use crate::set_up;
 mod committer;
 mod door;
 mod entry;
+mod hold;
+mod logins;
 mod names;
 mod passwords;
 mod recipients;
@@ -36,6 +38,7 @@ mod standing;
 mod world;
 
 use committer::Committer;
+use logins::Logins;
 use recipients::Recipients;
 use server::Server;
 
@@ -81,10 +84,11 @@ fn give_up_power(config: &Config) -> Result<(), String> {
     readable.extend(config.path("accounts_file").and_then(beside));
     readable.extend(Recipients::of(config).files().into_iter().filter_map(beside));
     readable.extend(Cleanup::new(config).directories());
+    readable.extend(Logins::of(config).tables().files().into_iter().filter_map(beside));
     let mut read_only = set_up::system_files();
     read_only.extend(readable.iter().map(PathBuf::as_path));
     let queue = Path::new(config.text("queue_directory"));
-    let written = ["incoming", "free"].map(|name| queue.join(name));
+    let written = ["incoming", "free", "hold"].map(|name| queue.join(name));
     let jail = Jail {
         read_only: &read_only,
         read_write: &written.each_ref().map(PathBuf::as_path),

@@ -3,6 +3,7 @@
 //! | the address's domain is in | transport | next hop |
 //! |---|---|---|
 //! | `mydestination`, or none, or one of our addresses in brackets | `local_transport` | – |
+//! | `virtual_alias_domains` | – | none: whoever is an alias has become somebody else |
 //! | `virtual_mailbox_domains` | `virtual_transport` | the domain |
 //! | `relay_domains`, or below one of them | `relay_transport` | `sender_dependent_relayhost_maps`, `relayhost`, the domain |
 //! | anything else | `default_transport` | the same |
@@ -15,7 +16,7 @@ use config::Config;
 use handover::Outcome;
 use handover::relay::{Dialect, Hop};
 use mail::{Address, EnhancedStatus};
-use tables::{Found, Tables, Trouble, View};
+use tables::{Found, Listed, Names, Tables, Trouble, View};
 
 #[cfg(test)]
 mod tests;
@@ -52,6 +53,7 @@ pub struct Route {
 pub struct Router {
     ours: Vec<String>,
     virtual_domains: Vec<String>,
+    aliased: Names,
     relayed: Vec<String>,
     local: String,
     virtual_transport: String,
@@ -86,6 +88,7 @@ impl Router {
         Self {
             ours: domains("mydestination"),
             virtual_domains: domains("virtual_mailbox_domains"),
+            aliased: config.names("virtual_alias_domains"),
             relayed: domains("relay_domains"),
             local: transport("local_transport"),
             virtual_transport: transport("virtual_transport"),
@@ -102,7 +105,7 @@ impl Router {
     /// The files that must be readable to decide.
     #[must_use]
     pub fn files(&self) -> Vec<std::path::PathBuf> {
-        [self.maps.files(), self.by_sender.files()].concat()
+        [self.maps.files(), self.by_sender.files(), self.aliased.tables().files()].concat()
     }
 
     /// Where mail from `sender` (`None`: the null sender) for `recipient` goes.
@@ -122,6 +125,17 @@ impl Router {
     fn decide(&self, sender: Option<&Address>, recipient: &Address, because: &mut Because) -> Result<Way, Trouble> {
         let domain = recipient.domain().map_or("", |domain| domain.as_str());
         let class = self.class(domain);
+        if class != Class::Ours
+            && let Some(listed) = self.aliased.find(domain)?
+        {
+            let place = match listed {
+                Listed::Written => "virtual_alias_domains".to_owned(),
+                Listed::In(found) => found.place(),
+            };
+            because.note(&place, domain);
+            let text = "User unknown in virtual alias table".to_owned();
+            return Ok(Way::Settled(Outcome::Bounced(EnhancedStatus::new(5, 1, 1), text)));
+        }
         let chosen = match class {
             Class::Ours => &self.local,
             Class::Virtual => &self.virtual_transport,

@@ -113,6 +113,21 @@ impl Incoming {
         Ok(self.promised())
     }
 
+    /// As [`Incoming::commit`], but the message appears in another directory of the spool, such as `hold`, from which
+    /// nobody delivers it.
+    ///
+    /// # Errors
+    /// As [`Incoming::commit`].
+    pub fn commit_into(mut self, dir: &Dir) -> io::Result<QueueId> {
+        self.complete()?;
+        self.file()?.sync()?;
+        self.dir.rename_new(&self.temporary(), dir, &self.id.name())?;
+        self.dir = dir.clone();
+        self.named = true;
+        self.dir.sync_shared()?;
+        Ok(self.promised())
+    }
+
     /// Commits messages of one spool together: their files are synced at the least cost, their directory once.
     /// The results are in the order of the messages; a failed shared sync is every message's failure.
     #[must_use]

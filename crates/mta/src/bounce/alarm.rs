@@ -6,7 +6,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use mail::{Body, EnhancedStatus, Envelope, QueueId, Recipient};
-use spool::{Origin, Spool};
+use spool::Spool;
 
 use super::Sender;
 
@@ -65,7 +65,7 @@ impl Told {
             body: if text.is_ascii() { Body::SevenBit } else { Body::EightBitMime },
             ..Envelope::default()
         };
-        let mut incoming = spool.enter_as(id, &envelope, &Origin::Internal);
+        let mut incoming = sender.begin(spool, id, &envelope)?;
         let name = class.name();
         incoming.write(sender.head(id, to, &format!("Postmaster Warning: {name} trouble")).as_bytes())?;
         let text = text.replace(char::is_control, " ");

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use mail::date::Moment;
 use mail::{Address, Body, Envelope, QueueId, Recipient, Ret};
-use spool::{Origin, QueueFile, Spool};
+use spool::{QueueFile, Spool};
 
 use super::words::Reader;
 use super::{Action, Fate, Kind, Letter, Notice, Sender};
@@ -27,7 +27,7 @@ impl Sender {
             smtputf8: notice.about.envelope.smtputf8,
             ..Envelope::default()
         };
-        let mut incoming = spool.enter_as(id, &envelope, &Origin::Internal);
+        let mut incoming = self.begin(spool, id, &envelope)?;
         let subject = self.words.subject(notice.kind, letter.reader);
         incoming.write(self.head(id, letter.to, subject).as_bytes())?;
         incoming.write(self.kind_of_content(id).as_bytes())?;

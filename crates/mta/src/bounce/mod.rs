@@ -17,12 +17,16 @@
 use std::io;
 use std::time::Duration;
 
+use addresses::Entering;
 use config::Config;
 use handover::relay::Remote;
-use mail::{Address, Domain, EnhancedStatus, QueueId, Recipient};
-use spool::{QueueFile, Spool};
+use mail::{Address, Domain, EnhancedStatus, Envelope, QueueId, Recipient};
+use spool::{Incoming, Origin, QueueFile, Spool};
+
+use crate::cleanup::Cleanup;
 
 pub mod alarm;
+mod held;
 mod letter;
 mod words;
 
@@ -101,6 +105,7 @@ pub struct Sender {
     second_bounce_to: Option<Address>,
     delay_to: Option<Address>,
     error_to: Option<Address>,
+    cleanup: Cleanup,
 }
 
 /// One letter of a notice: to whom, from whom, how much of the message.
@@ -165,6 +170,7 @@ impl Sender {
             second_bounce_to: address("2bounce_notice_recipient"),
             delay_to: address("delay_notice_recipient"),
             error_to: address("error_notice_recipient"),
+            cleanup: Cleanup::new(config),
             origin,
         }
     }
@@ -221,6 +227,13 @@ impl Sender {
                 Ok(Vec::new())
             }
         }
+    }
+
+    /// Begins a message of ours. Its reader may be known by another name here.
+    fn begin(&self, spool: &Spool, id: QueueId, envelope: &Envelope) -> io::Result<Incoming> {
+        let tables = self.cleanup.tables().map_err(io::Error::other)?;
+        let envelope = tables.envelope(envelope, Entering::Notice).map_err(io::Error::other)?;
+        Ok(spool.enter_as(id, &envelope, &Origin::Internal))
     }
 
     fn enter(&self, spool: &Spool, letter: Letter<'_>) -> io::Result<QueueId> {

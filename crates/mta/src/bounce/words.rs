@@ -15,6 +15,8 @@ pub(super) struct Words {
     delivered: &'static str,
     relayed: &'static str,
     undeliverable_notice: &'static str,
+    held_subject: &'static str,
+    held: &'static str,
     message: &'static str,
 }
 
@@ -45,6 +47,11 @@ impl Words {
             Kind::Delayed => subjects[1],
             Kind::Delivered => subjects[2],
         }
+    }
+
+    /// The subject of the letter about messages on hold, and what it says.
+    pub(super) fn held(&self) -> (&'static str, &'static str) {
+        (self.held_subject, self.held)
     }
 
     /// `days`: how long a message is tried.
@@ -93,6 +100,10 @@ static ENGLISH: Words = Words {
               not send it again, it will be tried until it is {days} days old.",
     delivered: "Your message was delivered to the recipients below, as you asked to be told.",
     relayed: "(the next mail server took it; that server does not report deliveries)",
+    held_subject: "Mail put on hold",
+    held: "A login of this mail system has sent more in an hour than it may. What it sends now is not lost: it\n\
+           waits on hold until the postmaster lets it go (facteur queue release) or removes it. If you did not\n\
+           send this, somebody else knows your password: change it, and tell the postmaster.",
     undeliverable_notice: "A notice of this mail system could not be delivered to the sender whom it was\n\
                            meant for. It is attached, so that somebody knows.",
     message: "(queue id {id})",
@@ -119,6 +130,11 @@ static FRENCH: Words = Words {
     delivered: "Votre message a été remis aux destinataires ci-dessous ; vous aviez demandé à le\n\
                 savoir.",
     relayed: "(le serveur suivant l'a accepté ; ce serveur ne confirme pas les remises)",
+    held_subject: "Courrier mis en attente",
+    held: "Un compte de ce système de courrier a envoyé en une heure plus qu'il ne peut. Ce qu'il envoie à présent\n\
+           n'est pas perdu : il attend que le postmaster le laisse partir (facteur queue release) ou le supprime.\n\
+           Si vous n'avez pas envoyé cela, quelqu'un connaît votre mot de passe : changez-le et prévenez le\n\
+           postmaster.",
     undeliverable_notice: "Un avis de ce système de courrier n'a pas pu être remis à l'expéditeur auquel il\n\
                            était destiné. Il est joint, afin que quelqu'un le sache.",
     message: "(identifiant dans la file : {id})",

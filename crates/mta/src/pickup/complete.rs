@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use mail::QueueId;
 use mail::date::Moment;
 use mail::header;
-use smtp::rewrite::{complete_addresses, is_address_field};
+use smtp::rewrite::{Addresses, is_address_field};
 
 use crate::sendmail::is_field;
 
@@ -20,8 +20,8 @@ pub(super) struct Facts<'a> {
     pub(super) mail_name: &'a str,
     /// Whole, or empty for the null sender.
     pub(super) sender: &'a str,
-    /// `myorigin`: completes bare names in address fields, as smtpd does for our own users.
-    pub(super) origin: Option<&'a str>,
+    /// What becomes of addresses in fields, as smtpd does for our own users.
+    pub(super) addresses: Option<&'a Addresses>,
 }
 
 /// A whole header.
@@ -43,7 +43,7 @@ pub(super) fn complete(head: &[u8], facts: &Facts<'_>) -> Completed {
     let date = local(facts.arrival);
     let mut out = received(facts, &date).into_bytes();
     for field in header::fields(given).filter(|field| !DROPPED.iter().any(|name| field.is(name))) {
-        write_field(field.raw, facts.origin, &mut out);
+        write_field(field.raw, facts.addresses, &mut out);
     }
     if !out.ends_with(b"\n") {
         out.push(b'\n');
@@ -72,12 +72,12 @@ pub(super) fn complete(head: &[u8], facts: &Facts<'_>) -> Completed {
 }
 
 /// One field with its continuation lines.
-fn write_field(raw: &[u8], origin: Option<&str>, out: &mut Vec<u8>) {
+fn write_field(raw: &[u8], addresses: Option<&Addresses>, out: &mut Vec<u8>) {
     let colon = raw.iter().position(|octet| *octet == b':');
-    match (colon.and_then(|colon| raw.split_at_checked(colon + 1)), origin) {
-        (Some((name, value)), Some(origin)) if is_address_field(name[..name.len() - 1].trim_ascii_end()) => {
+    match (colon.and_then(|colon| raw.split_at_checked(colon + 1)), addresses) {
+        (Some((name, value)), Some(addresses)) if is_address_field(name[..name.len() - 1].trim_ascii_end()) => {
             out.extend_from_slice(name);
-            out.extend_from_slice(&complete_addresses(value, origin));
+            out.extend_from_slice(&addresses.value(name[..name.len() - 1].trim_ascii_end(), value));
         }
         _ => out.extend_from_slice(raw),
     }
@@ -140,6 +140,7 @@ mod tests {
     use std::time::Duration;
 
     fn completed(head: &str) -> (String, String) {
+        let addresses = Addresses { origin: "m3102.com".into(), change: None };
         let facts = Facts {
             id: QueueId::parse("660B83BE32240A7").unwrap(),
             uid: 1000,
@@ -147,7 +148,7 @@ mod tests {
             host: "vm",
             mail_name: "Facteur",
             sender: "kevin@m3102.com",
-            origin: Some("m3102.com"),
+            addresses: Some(&addresses),
         };
         let done = complete(head.as_bytes(), &facts);
         let text = [&done.header, &head.as_bytes()[done.body..]].concat();

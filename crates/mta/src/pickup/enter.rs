@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
+use addresses::Entering;
 use config::Config;
 use durable::{Access, Dir};
 use handover::Outcome;
@@ -14,6 +15,7 @@ use spool::{Damage, Incoming, OpenError, Origin, QueueFile, Spool};
 
 use super::complete::{self, Completed, Facts};
 use crate::bounce::{Action, Fate, Kind, Notice, Sender};
+use crate::cleanup::Cleanup;
 use crate::local::line::Line;
 
 /// What is needed to enter messages.
@@ -28,6 +30,7 @@ pub(super) struct Entry {
     duplicate_limit: usize,
     hop_limit: usize,
     notices: Sender,
+    cleanup: Cleanup,
 }
 
 impl Entry {
@@ -45,6 +48,7 @@ impl Entry {
             duplicate_limit: count(config, "duplicate_filter_limit"),
             hop_limit: count(config, "hopcount_limit"),
             notices: Sender::new(config),
+            cleanup: Cleanup::new(config),
         }
     }
 
@@ -113,12 +117,16 @@ impl Entry {
         if meta.links != 1 {
             return Err(Damage::Magic.into());
         }
-        let mut envelope = self.qualified(&file.envelope);
+        // What its addresses become cannot be told now: it stays where it is.
+        let tables = self.cleanup.tables().map_err(io::Error::other)?;
+        let qualified = self.qualified(&file.envelope);
+        let mut envelope = tables.envelope(&qualified, Entering::Mail).map_err(io::Error::other)?.into_owned();
         envelope.merge_duplicates(self.duplicate_limit);
         let message = self.spool.enter(&envelope, &Origin::Local { uid: meta.uid });
         let id = message.id();
         let sender = envelope.reverse_path.as_ref().map(ToString::to_string).unwrap_or_default();
         tracing::info!("{id}: uid={} from=<{sender}>", meta.uid);
+        let addresses = self.origin.as_ref().map(|origin| tables.addresses(origin.to_string()));
         let facts = Facts {
             id,
             uid: meta.uid,
@@ -126,7 +134,7 @@ impl Entry {
             host: &self.host,
             mail_name: &self.mail_name,
             sender: &sender,
-            origin: self.origin.as_ref().map(Domain::as_str),
+            addresses: addresses.as_ref(),
         };
         let head_size = file.size().min(complete::MAX_HEADER);
         let mut head = vec![0; usize::try_from(head_size).map_err(io::Error::other)?];

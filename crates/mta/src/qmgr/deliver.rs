@@ -332,7 +332,20 @@ impl Qmgr {
         }
     }
 
+    /// What local aliases send elsewhere leaves anew: virtual aliases count for it.
+    fn forwarded(&self, Expansion { into, owner }: Expansion) -> Outcome {
+        let led: Result<Vec<_>, _> = into.into_iter().map(|address| self.cleanup.forwarded(address)).collect();
+        match led {
+            Ok(into) => Outcome::Expanded(Expansion { into: into.into_iter().flatten().collect(), owner }),
+            Err(trouble) => Outcome::Deferred(EnhancedStatus::new(4, 3, 0), trouble.to_string()),
+        }
+    }
+
     fn landed(&mut self, id: QueueId, slot: usize, outcome: Outcome) {
+        let outcome = match outcome {
+            Outcome::Expanded(expansion) => self.forwarded(expansion),
+            other => other,
+        };
         let Some(message) = self.active.get_mut(&id) else { return };
         let expands = matches!(outcome, Outcome::Expanded(_));
         let new = message.take(slot, outcome);

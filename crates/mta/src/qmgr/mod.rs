@@ -30,6 +30,8 @@ use privileges::{Exec, Jail, Network};
 use routes::Router;
 use spool::{Queue, Spool};
 use tokio::net::UnixDatagram;
+
+use crate::cleanup::Cleanup;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 
@@ -78,6 +80,8 @@ fn start(dir: &Path) -> Result<(), String> {
         router.files().into_iter().filter_map(|file| file.parent().map(Path::to_owned)).collect();
     readable.extend(tables.iter().map(PathBuf::as_path));
     let jail = Jail { read_only: &readable, read_write: &[queue], exec: Exec::Never, network: Network::Deny };
+    let cleaned = Cleanup::new(&config).directories();
+    readable.extend(cleaned.iter().map(PathBuf::as_path));
     set_up::give_up_power(&config, &jail).map_err(|e| e.to_string())?;
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let root = Dir::open(queue).map_err(|e| format!("{}: {e}", queue.display()))?;
@@ -97,7 +101,7 @@ async fn serve(config: Config, spool: Spool, descriptors: usize) -> Result<(), S
     let disk = disk::start(spool, policy(&config), reports).map_err(|e| e.to_string())?;
     let (orders, mut happened) = link::<link::Local>(queue);
     let (relays, mut relayed) = link::<link::Smtp>(queue);
-    let begin = Begin { router: Router::new(&config), policy: policy(&config) };
+    let begin = Begin { router: Router::new(&config), cleanup: Cleanup::new(&config), policy: policy(&config) };
     let mut qmgr = Qmgr::new(disk, Locals::new(orders), Relays::new(relays, pace(&config)), begin);
     configure(&mut qmgr, &config, descriptors);
     for queue in [Queue::Active, Queue::Incoming, Queue::Deferred] {
@@ -185,6 +189,7 @@ fn configure(qmgr: &mut Qmgr, config: &Config, descriptors: usize) {
     qmgr.relays.windows.set(pace(config));
     qmgr.soft_bounce = config.flag("soft_bounce");
     let wanted = usize::try_from(config.number("qmgr_message_active_limit")).unwrap_or(usize::MAX);
+    qmgr.cleanup = Cleanup::new(config);
     // Each message in delivery has its file open twice: here and for local.
     qmgr.most_active = wanted.min(descriptors.saturating_sub(64) / 2).max(1);
 }

@@ -8,6 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use mail::QueueId;
 use routes::Router;
+
+use crate::cleanup::Cleanup;
 use spool::{Queue, QueueFile, Readers};
 
 use super::control::{self, Said};
@@ -25,6 +27,7 @@ const FETCHING: usize = 64;
 /// What qmgr knows.
 pub(super) struct Qmgr {
     pub(super) router: Router,
+    pub(super) cleanup: Cleanup,
     pub(super) soft_bounce: bool,
     pub(super) most_active: usize,
     pub(super) locals: Locals,
@@ -52,9 +55,10 @@ pub(super) struct Qmgr {
 impl Qmgr {
     pub(super) fn new(disk: (Sender<Fetch>, Sender<Record>), locals: Locals, relays: Relays, begin: Begin) -> Self {
         let (fetch, record) = disk;
-        let Begin { router, policy } = begin;
+        let Begin { router, cleanup, policy } = begin;
         Self {
             router,
+            cleanup,
             soft_bounce: false,
             most_active: 1,
             locals,
@@ -332,3 +336,4 @@ pub(super) struct Begin {
     pub(super) router: Router,
     pub(super) policy: Policy,
 }
+    pub(super) cleanup: Cleanup,

@@ -102,8 +102,14 @@ async fn serve(server: Arc<Server>, configured: Arc<Configured>, guest: Guest) {
     }
     let visit = Visit { address, trusted, early_talker, tls_loaded: tls.is_some() };
     let mut session = Session::new(configured.rules.settings(service, client.clone(), &visit));
-    let mut world =
-        world::Session { server: server.clone(), configured: configured.clone(), client: client.clone(), entry: None };
+    let mut world = world::Session {
+        server: server.clone(),
+        configured: configured.clone(),
+        client: client.clone(),
+        submission: service != Service::Smtp,
+        entry: None,
+        sending: None,
+    };
     let options = Options {
         read_timeout: configured.rules.timeout,
         tls: tls.as_ref().map(Handshake::Accept),

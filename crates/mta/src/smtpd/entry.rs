@@ -2,7 +2,7 @@
 
 use std::io;
 
-use addresses::Kind;
+use addresses::Entering;
 use mail::{Address, Body};
 use smtp::Reply;
 use smtp::headers::{Completion, Head};
@@ -29,7 +29,7 @@ impl Entry {
     pub(super) fn begin(server: &Server, configured: &Configured, transaction: &Transaction) -> Result<Self, Refused> {
         let rules = &configured.rules;
         let tables = configured.cleanup.tables().map_err(Refused::Lookup)?;
-        let envelope = tables.envelope(&transaction.envelope, Kind::Mail).map_err(Refused::Lookup)?;
+        let envelope = tables.envelope(&transaction.envelope, Entering::Mail).map_err(Refused::Lookup)?;
         let mut envelope = envelope.into_owned();
         envelope.merge_duplicates(rules.duplicate_limit);
         let (now, zone) = server.now();

@@ -3,13 +3,14 @@
 //! A user who was found counts as found for a second more, so that a stream of mail does not read the list of users for
 //! each message; one who was not found is looked for again each time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use accounts::Accounts;
 use config::Config;
+use handover::Target;
 use handover::aliases::Live;
 use mail::{Address, Domain};
 use tables::Tables;
@@ -98,11 +99,29 @@ impl Recipients {
 
     fn is_alias(&self, names: &[&str]) -> bool {
         let mut aliases = lock(&self.aliases);
-        aliases
-            .refresh()
-            .iter()
-            .for_each(|problem| tracing::warn!("{}:{}: {}", problem.file.display(), problem.line, problem.text));
+        refresh(&mut aliases);
         names.iter().any(|name| aliases.find(name).is_some())
+    }
+
+    /// Whether mail for an alias reaches this user, by whatever many aliases.
+    pub(super) fn alias_leads_to(&self, alias: &str, user: &str) -> bool {
+        let mut aliases = lock(&self.aliases);
+        refresh(&mut aliases);
+        let (mut open, mut seen) = (vec![alias.to_lowercase()], HashSet::new());
+        while let Some(name) = open.pop() {
+            if !seen.insert(name.clone()) {
+                continue;
+            }
+            for target in aliases.find(&name).unwrap_or_default() {
+                match target {
+                    Target::Address(address) if address.domain().is_none() => open.push(address.local().to_lowercase()),
+                    Target::Mailbox(name) => open.push(name.to_lowercase()),
+                    Target::Address(_) | Target::Command(_) | Target::File(_) | Target::Include(_) => {}
+                }
+            }
+        }
+        seen.remove(alias);
+        seen.contains(&user.to_lowercase())
     }
 
     fn is_user(&self, name: &str) -> Result<bool, Trouble> {
@@ -144,6 +163,11 @@ fn take(items: &mut Vec<String>, meant: impl Fn(&str) -> bool) -> bool {
     let before = items.len();
     items.retain(|item| !meant(item));
     items.len() < before
+}
+
+fn refresh(aliases: &mut Live) {
+    let problems = aliases.refresh();
+    problems.iter().for_each(|problem| tracing::warn!("{}:{}: {}", problem.file.display(), problem.line, problem.text));
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

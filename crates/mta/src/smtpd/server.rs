@@ -18,10 +18,12 @@ use tokio_util::task::TaskTracker;
 
 use super::Parts;
 use super::committer::Committer;
+use super::logins::{Logins, Sent};
 use super::names::Names;
 use super::passwords::Passwords;
 use super::recipients::Recipients;
 use super::rules::Rules;
+use crate::bounce::Sender;
 use crate::cleanup::Cleanup;
 
 /// Shared by all sessions.
@@ -35,6 +37,8 @@ pub(super) struct Server {
     pub(super) sessions: Arc<Sessions>,
     pub(super) signals: Signals,
     pub(super) tasks: TaskTracker,
+    /// Outlasts a reload.
+    pub(super) sent: Sent,
     wake: Option<UnixDatagram>,
     qmgr: PathBuf,
     zone: TimeZone,
@@ -45,11 +49,19 @@ pub(super) struct Configured {
     pub(super) rules: Rules,
     pub(super) recipients: Recipients,
     pub(super) cleanup: Cleanup,
+    pub(super) logins: Logins,
+    pub(super) notices: Sender,
 }
 
 impl Configured {
     pub(super) fn of(config: &Config) -> Arc<Self> {
-        Arc::new(Self { rules: Rules::of(config), recipients: Recipients::of(config), cleanup: Cleanup::new(config) })
+        Arc::new(Self {
+            rules: Rules::of(config),
+            recipients: Recipients::of(config),
+            cleanup: Cleanup::new(config),
+            logins: Logins::of(config),
+            notices: Sender::new(config),
+        })
     }
 }
 
@@ -68,6 +80,7 @@ impl Server {
             passwords: Passwords::new(channel),
             signals,
             tasks: TaskTracker::new(),
+            sent: Sent::default(),
             wake: wake.ok(),
             qmgr: PathBuf::from(parts.config.text("queue_directory")).join("public/qmgr"),
             zone: TimeZone::system(),

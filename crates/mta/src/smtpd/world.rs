@@ -9,9 +9,11 @@ use mail::{Address, Recipient};
 use sasl::Credentials;
 use smtp::Reply;
 use smtp::server::{Answer, Client, Question, Transaction};
+use spool::Queue;
 
 use super::door;
 use super::entry::{self, Entry};
+use super::hold::{Held, Sending};
 use super::rules::Rules;
 use super::server::{Configured, Server};
 
@@ -20,7 +22,11 @@ pub(super) struct Session {
     pub(super) server: Arc<Server>,
     pub(super) configured: Arc<Configured>,
     pub(super) client: Client,
+    /// People log in here before they send.
+    pub(super) submission: bool,
     pub(super) entry: Option<Entry>,
+    /// Of the open message, if its sender has logged in and what logins send is limited.
+    pub(super) sending: Option<Sending>,
 }
 
 impl World for Session {
@@ -30,7 +36,9 @@ impl World for Session {
     async fn answer(&mut self, question: Question) -> Answer {
         match question {
             Question::Authenticate(credentials) => self.authenticate(credentials).await,
-            Question::Recipient { recipient, may_relay, .. } => self.recipient(&recipient, may_relay),
+            Question::Recipient { sender, recipient, may_relay, user } => self
+                .refuse_sender(user.as_deref(), sender.as_ref())
+                .unwrap_or_else(|| self.recipient(&recipient, may_relay)),
             Question::Name => Answer::Named(self.server.spool.new_id()),
             Question::Open(transaction) => self.open(&transaction),
             Question::Write(octets) => self.write(octets).await,
@@ -62,18 +70,18 @@ impl Session {
     }
 
     async fn authenticate(&self, credentials: Credentials) -> Answer {
-        let user = credentials.user.as_str();
-        let name = match Address::parse(user) {
-            Ok(address) if address.domain().is_some_and(|domain| self.rules().is_ours(domain)) => {
-                address.local().to_owned()
-            }
-            _ => user.to_owned(),
-        };
+        let name = self.configured.user_of(&credentials.user);
         match self.server.passwords.check(&name, &credentials.password, &self.client.address).await {
             Outcome::Right => Answer::Accepted,
             Outcome::Wrong => Answer::Refused(Reply::new(535, 7, 8, "Error: authentication failed")),
             Outcome::Unavailable => Answer::Unavailable,
         }
+    }
+
+    /// Whoever logs in to send sends as himself (`reject_sender_login_mismatch`).
+    fn refuse_sender(&self, user: Option<&str>, sender: Option<&Address>) -> Option<Answer> {
+        let user = user.filter(|_| self.submission && self.configured.logins.checked)?;
+        self.configured.sender_refusal(user, sender).map(Answer::Refused)
     }
 
     fn recipient(&self, recipient: &Recipient, may_relay: bool) -> Answer {
@@ -92,6 +100,7 @@ impl Session {
         match Entry::begin(&self.server, &self.configured, transaction) {
             Ok(entry) => {
                 self.entry = Some(entry);
+                self.sending = Sending::of(&self.configured, transaction);
                 Answer::Accepted
             }
             Err(refused) => Answer::Refused(refused.reply()),
@@ -125,10 +134,34 @@ impl Session {
             Ok(message_id) => message_id,
             Err(refused) => return Answer::Refused(refused.reply()),
         };
+        if let Some(held) = self.sending.take().and_then(|sending| sending.held(&self.server)) {
+            return self.hold(entry, held, &message_id).await;
+        }
         match self.server.committer.commit(entry.into_incoming()).await {
             Ok(id) => {
                 tracing::info!("{id}: message-id={message_id}");
                 self.server.wake_qmgr(id);
+                Answer::Accepted
+            }
+            Err(e) => Answer::Refused(entry::disk_reply(&e)),
+        }
+    }
+}
+
+impl Session {
+    /// The message is safe, and waits for the operator.
+    async fn hold(&self, entry: Entry, held: Held, message_id: &str) -> Answer {
+        let (server, configured) = (self.server.clone(), self.configured.clone());
+        let client = self.client.to_string();
+        let done = blocking(move || {
+            let id = entry.into_incoming().commit_into(server.spool.dir(Queue::Hold))?;
+            tracing::info!("{id}: hold: END-OF-MESSAGE from {client}: {held}");
+            held.tell(&server, &configured, id);
+            Ok(id)
+        });
+        match done.await {
+            Ok(id) => {
+                tracing::info!("{id}: message-id={message_id}");
                 Answer::Accepted
             }
             Err(e) => Answer::Refused(entry::disk_reply(&e)),
