@@ -111,6 +111,9 @@ def relayhost():
             system.wait_log(rf"facteur/smtp\[\d+\]: {ident}: to=<{address}>, relay={place}, delay={number}, delays={'/'.join([number] * 4)}, "
                             r"dsn=2\.0\.0, status=sent \(250 2\.0\.0 Ok: queued as 1\)$", since=0)
         gone(system, ident)
+        pid, = system.pids("smtp")
+        jail = pathlib.Path(f"/proc/{pid}/status").read_text()
+        same(re.findall(r"(?:NoNewPrivs|Seccomp):\t(\d)", jail), ["1", "2"])
         # mail for ourselves does not go that way
         system.send("kevin@m3102.com")
         system.wait_mails("kevin", 1)
@@ -334,6 +337,23 @@ def lmtp():
             told(system, ident, r"dsn=5\.2\.2, status=bounced \(host 127\.0\.0\.1\[127\.0\.0\.1\] said: 550 5\.2\.2 full \(in reply to end of DATA command\)\)")
 
 
+def local_lmtp():
+    """LMTP to a program on this machine, by a socket below the queue directory or anywhere."""
+    with NextHop(lmtp=True) as hop:
+        system = started()
+        system.configure(default_transport="lmtp:unix:public/lmtp")
+        with system:
+            with socket.socket(socket.AF_UNIX) as door:
+                door.bind(str(system.queue / "public/lmtp"))
+                os.chmod(system.queue / "public/lmtp", 0o777)
+                door.listen()
+                hop.listener.close()
+                threading.Thread(target=lambda: hop._session(door.accept()[0]), daemon=True).start()
+                ident = system.send("a@far.example")
+                told(system, ident, r"relay=vm\.m3102\.com\[\S+/public/lmtp\], .*status=sent \(250 .*\)")
+                same(hop.wait(1)[0].to(), ["a@far.example"])
+
+
 def generic():
     """Addresses of this machine become others as mail leaves, in envelope and header; mail that stays is as it was."""
     with NextHop() as hop:
@@ -463,4 +483,4 @@ def two_systems():
 
 
 if __name__ == "__main__":
-    run(relayhost, refusals, nobody_there, dns, limits, tls, wrapped, login, own_logins, reuse, manners, lmtp, generic, killed, two_systems)
+    run(relayhost, refusals, nobody_there, dns, limits, tls, wrapped, login, own_logins, reuse, manners, lmtp, local_lmtp, generic, killed, two_systems)
