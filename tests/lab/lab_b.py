@@ -67,7 +67,7 @@ def smtp(lab, server, pc):
         with session(pc, "telnet 192.168.0.10 25") as telnet:
             telnet.expect("220 ")
             telnet.say("EhLo PV", "250-PIPELINING\n", "250-SIZE 10240000\n", "250-VRFY\n", "250-ETRN\n", "250-STARTTLS\n",
-                       "250-ENHANCEDSTATUSCODES\n", "250-8BITMIME\n", "250-DSN\n", "250-SMTPUTF8\n", "250 CHUNKING\n")
+                       "250-ENHANCEDSTATUSCODES\n", "250-8BITMIME\n", "250-DSN\n", "250-SMTPUTF8\n", "250-CHUNKING\n")
             telnet.say("rcpt to: kevin", "503 5.5.1 Error: need MAIL command\n")
             telnet.say("MAIL FROM:<kevin@m3102.com>", "250 2.1.0 Ok\n")
             telnet.say("RCPT to:<personne@m3102.com>", "550 5.1.1 <personne@m3102.com>: Recipient address rejected: "

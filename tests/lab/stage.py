@@ -62,13 +62,16 @@ class Lab:
 
     # -- machines
 
-    def server(self, name, *extra):
-        """A booted Debian without a mail server, with the packages of the labs fetched but not installed."""
+    def server(self, name, *extra, take=()):
+        """A booted Debian without a mail server, with the packages of the labs fetched but not installed, and `take`,
+        which conflict with them."""
         box = Box(self.folder, name, self.suite)
         self.boxes.append(box)
         box.make()
         wanted = [str(path) for path in self.packages.values()] + COMMON + list(extra)
         box.fetch(*wanted)
+        if take:
+            box.fetch(*take)
         if self.rsyslog:
             box.apt("rsyslog")
         return box.boot()
@@ -81,6 +84,12 @@ class Lab:
         if extra:
             box.apt(*extra)
         return box.boot()
+
+    def unbooted(self, name):
+        """A machine that never boots: no systemd runs."""
+        box = Box(self.folder, name, self.suite)
+        self.boxes.append(box)
+        return box.make()
 
     def install(self, box, *names):
         """As somebody types it: apt install ./NAME.deb …"""

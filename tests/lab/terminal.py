@@ -59,7 +59,7 @@ class Terminal:
             got = os.read(self.fd, 65536)
         except OSError:
             return False
-        self.all += got.decode(errors="replace").replace("\r\n", "\n")
+        self.all += got.decode(errors="replace").replace("\r", "")
         return bool(got)
 
     def close(self):
