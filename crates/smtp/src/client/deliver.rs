@@ -44,9 +44,8 @@ impl Session {
         if delivery.is_binary() {
             return Content::Chunks;
         }
-        let convert = self.settings.manner.convert_8bit
-            && !self.peer.eight_bit
-            && delivery.message.envelope.body == mail::Body::EightBitMime;
+        // Also what came without BODY=8BITMIME: parts say themselves that they are 8bit.
+        let convert = self.settings.manner.convert_8bit && !self.peer.eight_bit;
         let encoder = Encoder::new(self.settings.manner.line_length);
         Content::Lines(encoder, convert.then(|| Box::new(Downgrade::default())))
     }
@@ -59,7 +58,8 @@ impl Session {
             match delivery.next {
                 Next::Mail => {
                     delivery.content = self.manner(&delivery);
-                    let exact = !matches!(delivery.content, Content::Lines(_, Some(_)));
+                    let changes = matches!(delivery.content, Content::Lines(_, Some(_)));
+                    let exact = !changes || delivery.message.envelope.body == mail::Body::SevenBit;
                     out.extend_from_slice(commands::mail(&delivery.message, &self.peer, exact).as_bytes());
                     delivery.open = true;
                     delivery.expected.push_back(Command::Mail);

@@ -14,8 +14,12 @@
 //! - [`Effect::StartTls`] means: do the handshake as client; [`Input::Secured`] when it stands, [`Input::End`] when it failed
 //!   or when octets had been buffered before it (RFC 3207 §6: all read in clear is worthless). `Failed` then says
 //!   `Cannot start TLS: handshake failure`; with [`TlsWish::May`] the program tries a new connection without TLS.
-//! - [`Input::TimedOut`], [`Input::End`] and [`Input::Shutdown`] may come at any time no question is open; each leads to exactly
-//!   one `Done` for a message at hand, or one `Failed` for a session that was set up no further.
+//! - [`Input::TimedOut`], [`Input::End`] and [`Input::Shutdown`] may come at any time no question is open (`End` also with one
+//!   open, when what was sent before it could not be sent); each leads to exactly one `Done` for a message at hand, or one
+//!   `Failed` for a session not yet set up. Between messages the session just closes. `Shutdown` lets a message at hand come to
+//!   its end first.
+//! - `Next`, `Done` and `Failed` stand alone among the effects, so that nothing unsent can keep them from the world.
+//! - A server that refuses a message within its content and hangs up is heard if the pump gives its last lines before `End`.
 //!
 //! **Promises.** Each recipient of a message gets exactly one outcome in exactly one report, whatever the peer does; `Sent` only
 //! after the peer's final 2xx for it; what is in doubt is deferred.

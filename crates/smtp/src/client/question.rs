@@ -19,8 +19,8 @@ pub enum Question {
     Content(Part),
     /// What became of the message at hand; it is over. [`Answer::Noted`]. Store it before answering.
     Done(Box<Report>),
-    /// No mail goes through this session (any more), and no message is at hand: the greeting, EHLO, TLS or the login failed,
-    /// or an idle connection was lost. [`Answer::Noted`], then the connection is closed.
+    /// No mail goes through this session: the greeting, EHLO, TLS or the login failed. [`Answer::Noted`], then the connection
+    /// is closed. A session that had come as far as [`Question::Next`] and is lost between messages ends without a word.
     Failed(Box<Outcome>),
 }
 
