@@ -180,4 +180,38 @@ def start_and_stop():
         lab.call("doveadm stop")
 
 
-run(settings, dovecots_files, queue, tables, people, mailboxes, start_and_stop)
+def ssmtp():
+    """Lab E, with another mail system of ours as the provider: port 587, STARTTLS, a password."""
+    with Lab(smtpd_tls_auth_only="yes", auth_failure_delay="0s", mynetworks="127.0.0.99/32") as provider:
+        (provider.bin / "ssmtp").symlink_to(programs() / "facteur-compat")
+        conf, aliases = provider.etc / "ssmtp.conf", provider.etc / "revaliases"
+        usual = f"root=eleve@m3102.com\nmailhub=localhost:{587 + provider.offset}\nAuthUser=kevin\nAuthPass=kevin\nUseTLS=YES\nUseSTARTTLS=YES\n" \
+                "rewriteDomain=m3102.com\nhostname=pc.m3102.com\nFromLineOverride=YES\n"
+        provider.write(conf, usual)
+        message = "To: toto@m3102.com\nFrom: kevin@m3102.com\nSubject: Essai\n\nBonjour, é.\n"
+        warned = "ssmtp: warning: the certificate of localhost cannot be trusted: "
+        like(provider.call(f"ssmtp -C {conf} toto@m3102.com", text=message), "^" + warned)
+        mail = provider.wait_mails("toto", 1)[0]
+        like(mail, r"^Return-Path: <kevin@m3102.com>\n(.*\n)*Subject: Essai\n(.*\n)*\nBonjour, é\.$")
+        like(mail, r"with ESMTPSA id ")
+        provider.wait_log(r"facteur/ssmtp\[\d+\]: Sent mail for kevin@m3102.com \(250 2.0.0 Ok: queued as \w+\)")
+        # Without FromLineOverride the sender is that of revaliases; mail for root goes to root=.
+        provider.write(conf, usual.replace("FromLineOverride=YES", "FromLineOverride=NO"))
+        who = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True, **provider.as_user).stdout.strip()
+        provider.write(aliases, f"{who}:kevin@m3102.com:localhost:{587 + provider.offset}\n")
+        provider.call(f"ssmtp -C {conf} -t", text="To: root\nFrom: president@elysee.example\n\nx\n")
+        mail = provider.wait_mails("eleve", 1)[0]
+        same(("president" in mail, "Return-Path: <kevin@m3102.com>" in mail), (False, True))
+        aliases.unlink()
+        provider.write(conf, usual.replace("AuthPass=kevin", "AuthPass=wrong"))
+        like(provider.call(f"ssmtp -C {conf} toto@m3102.com", code=1, text=message), r"^ssmtp: Authorization failed \(535 5\.7\.8 Error: authentication failed.*\)$")
+        provider.write(conf, usual.replace(f"{587 + provider.offset}", "1"))
+        like(provider.call(f"ssmtp -C {conf} toto@m3102.com", code=1, text=message), r"^ssmtp: Cannot open localhost:1")
+        provider.write(conf, usual)
+        like(provider.call(f"ssmtp -C {conf} nobody-here@m3102.com", code=1, text=message), r"550 5\.1\.1 ")
+        provider.write(conf, usual.replace("UseSTARTTLS=YES", "UseSTARTTLS=NO").replace(f"{587 + provider.offset}", f"{465 + provider.offset}"))
+        provider.call(f"ssmtp -C {conf} foo@m3102.com", text=message)
+        provider.wait_mails("foo", 1)
+
+
+run(ssmtp, settings, dovecots_files, queue, tables, people, mailboxes, start_and_stop)

@@ -14,6 +14,7 @@ mod postconf;
 mod postfix;
 mod postmap;
 mod postqueue;
+mod ssmtp;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -25,7 +26,7 @@ use call::Call;
 /// A command by its name.
 type Command = fn(&mut Call) -> Result<ExitCode>;
 
-const COMMANDS: [(&str, Command); 10] = [
+const COMMANDS: [(&str, Command); 11] = [
     ("doveadm", doveadm::run),
     ("doveconf", doveconf::run),
     ("dovecot", postfix::dovecot),
@@ -36,6 +37,7 @@ const COMMANDS: [(&str, Command); 10] = [
     ("postmap", postmap::run),
     ("postqueue", postqueue::run),
     ("postsuper", postqueue::postsuper),
+    ("ssmtp", ssmtp::run),
 ];
 
 fn main() -> ExitCode {
