@@ -12,6 +12,8 @@ from pathlib import Path
 
 INCLUDE = ("systemd,systemd-sysv,dbus,iproute2,procps,adduser,passwd,debconf-i18n,dialog,locales,netbase,less,"
            "logrotate,telnet,netcat-openbsd,bind9-host,ca-certificates,libpam-systemd,lsof")
+# What daemons jail themselves with; nspawn refuses some of it by default.
+JAILS = "--system-call-filter=landlock_create_ruleset landlock_add_rule landlock_restrict_self seccomp"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -92,7 +94,7 @@ class Box:
     def alone(self, command):
         """A shell command in the machine while it is off, without systemd and with a loopback only."""
         return run("systemd-nspawn", "-q", "--register=no", "--keep-unit", "-D", str(self.root), "--pipe", "--as-pid2",
-                   "--private-network", "--system-call-filter=@sandbox", "env", "-i", f"PATH={PATH}", "TERM=linux",
+                   "--private-network", JAILS, "env", "-i", f"PATH={PATH}", "TERM=linux",
                    "bash", "-c", command, timeout=120)
 
     def apt(self, *packages, options="--no-install-recommends"):
@@ -137,8 +139,7 @@ class Box:
         self.nspawn = subprocess.Popen(
             ["systemd-nspawn", "-q", "--register=no", "--keep-unit", "-D", str(self.root), f"--machine={self.name}",
              "--private-network", "--boot", "--kill-signal=SIGRTMIN+3", "--resolv-conf=off",
-             # What daemons jail themselves with; nspawn refuses it by default.
-             "--system-call-filter=@sandbox"],
+             JAILS],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         end = time.monotonic() + 60
         while time.monotonic() < end:

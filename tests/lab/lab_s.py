@@ -21,7 +21,7 @@ FORBIDDEN = [12, 13, 16, 17, 19, 21]
 
 def run(folder, packages, **kind):
     with Lab("services", folder, packages, **kind) as lab:
-        server = lab.server("vm")
+        server = lab.server("vm", take=("postfix", "dovecot-core"))
         user(server, "kevin")
         server.sh("echo 'facteur-mta facteur/mailname string m3102.com' | debconf-set-selections")
         server.sh("DEBIAN_FRONTEND=noninteractive " + lab.install(server, *OURS))
@@ -35,8 +35,8 @@ def run(folder, packages, **kind):
 def units(lab, server):
     with lab.step("systemd-analyze security, beside Postfix's and Dovecot's units"):
         own = {unit: score(server.sh(f"systemd-analyze security --no-pager {unit}")) for unit in UNITS}
-        server.outside("mkdir -p /root/peers && cd /root/peers && apt-get -qq download postfix dovecot-core && "
-                       "for deb in *.deb; do dpkg-deb -x $deb .; done")
+        server.sh("mkdir /root/peers && cd /root/peers && for deb in /var/cache/apt/archives/{postfix,dovecot-core}_*.deb; "
+                  "do dpkg-deb -x $deb .; done")
         found = server.sh("find /root/peers -name 'postfix@.service' -o -name postfix.service -o -name dovecot.service")
         peers = {path.split("/")[-1]: score(server.sh(f"systemd-analyze security --no-pager --offline=yes {path}",
                                                       check=False)) for path in found.split()}

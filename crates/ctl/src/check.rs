@@ -131,12 +131,12 @@ fn people(config: &Config) -> Vec<String> {
     users.chain(groups).collect()
 }
 
-/// Ports that somebody else has, as long as we do not run ourselves.
+/// Ports that somebody else has: open, while the daemon that wants them does not run.
 fn taken(config: &Config) -> Vec<String> {
-    if !processes::running(config.dir()).is_empty() {
-        return Vec::new();
-    }
-    let ports = ports::wanted(config).into_iter().filter(|port| ports::is_open(port.number));
+    let running = processes::running(config.dir());
+    let runs = |name: &str| running.iter().any(|process| process.name == name);
+    let ports = ports::wanted(config).into_iter();
+    let ports = ports.filter(|port| !runs(port.program) && ports::is_open(port.number));
     let owner = |port: u16| ports::owner(port).unwrap_or_else(|| "another program".to_owned());
     ports.map(|port| format!("port {} ({}) is in use by {}", port.number, port.service, owner(port.number))).collect()
 }
