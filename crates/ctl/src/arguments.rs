@@ -47,6 +47,17 @@ pub(crate) enum Command {
         /// Queue id, as in the log, or a Message-ID in <>.
         id: String,
     },
+    /// How each next hop does: deliveries now and at most, what waits, its last answer, the next try.
+    Destinations {
+        /// One JSON object per line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Why a message is still in the queue: where each recipient goes, what the last try met, when the next one is.
+    Why {
+        /// Queue id, as in the log and in the list of the queue.
+        id: String,
+    },
     /// What could stand next on a command line; for the shells' completion.
     #[command(hide = true)]
     Complete {

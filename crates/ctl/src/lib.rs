@@ -9,6 +9,7 @@ mod arguments;
 mod check;
 mod complete;
 mod daemons;
+mod destinations;
 mod doctor;
 mod import;
 mod log;
@@ -21,6 +22,7 @@ mod status;
 mod trace;
 mod trial;
 mod version;
+mod why;
 
 pub use settings::write;
 
@@ -85,6 +87,8 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Queue(action) => return queue::run(&load(dir)?, action),
         Command::Log(options) => return log::run(&load(dir)?, options),
         Command::Complete { words } => complete::run(&Arguments::command(), words),
+        Command::Destinations { json } => return destinations::run(&load(dir)?, *json),
+        Command::Why { id } => return why::run(&load(dir)?, id),
         Command::Trace { id } => return trace::run(&load(dir)?, id),
     }
     Ok(ExitCode::SUCCESS)

@@ -167,7 +167,9 @@ fn act(spool: &Spool, root: &Path, deed: Deed, which: &Which) -> Result<ExitCode
         }
     }
     settle(spool, deed)?;
-    wake(root, &woken);
+    // Next hops that are left in peace are tried too.
+    let first = (deed == Deed::Flush).then(|| "wake".to_owned());
+    wake(root, &first.into_iter().chain(woken.iter().cloned()).collect::<Vec<_>>());
     match which.json {
         true => println!("{}", serde_json::json!({ "deed": deed.name(), "messages": woken })),
         false if which.quiet => {}

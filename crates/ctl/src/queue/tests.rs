@@ -69,7 +69,7 @@ fn a_flush_brings_what_waits_to_the_front() {
     assert_eq!(queue.holds(Queue::Incoming), [id]);
     let mut heard = [0; 64];
     let length = qmgr.recv(&mut heard).unwrap();
-    assert_eq!(heard[..length], *id.name().as_bytes());
+    assert_eq!(heard[..length], *format!("wake\n{id}").as_bytes());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What other programs say to qmgr, as datagrams to `QUEUE/public/qmgr`.
 //!
-//! A datagram holds one word per line: queue ids of messages that came in, or orders of the operator: `flush`,
+//! A datagram holds one word per line: queue ids of messages that came in, or orders of the operator: `wake`, `flush`,
 //! `flush ID`, `flush DOMAIN`, `hold ID`, `release ID`, `delete ID`, `requeue ID`. Anything else, and the empty datagram, means: look at
 //! your directory. Who may write to that socket is settled by its directory.
 
@@ -13,6 +13,8 @@ pub enum Said {
     Came(QueueId),
     /// Look at `incoming`.
     Look,
+    /// Leave no next hop in peace any more, and look at `incoming`.
+    Wake,
     /// Try everything deferred now.
     FlushAll,
     /// Try this one now.
@@ -41,8 +43,10 @@ pub fn read(datagram: &[u8]) -> Vec<Said> {
 }
 
 fn read_line(line: &str) -> Said {
-    if line == "flush" {
-        return Said::FlushAll;
+    match line {
+        "flush" => return Said::FlushAll,
+        "wake" => return Said::Wake,
+        _ => {}
     }
     let (word, id) = line.split_once(' ').unwrap_or(("", line));
     let Some(id) = QueueId::parse(id.trim()) else {
@@ -71,6 +75,7 @@ mod tests {
         let id = QueueId::new(77, 7);
         let table = [
             (String::new(), vec![Said::Look]),
+            ("wake".into(), vec![Said::Wake]),
             ("wake\0\u{7f}".into(), vec![Said::Look]),
             (format!("{id}\n{id}\n"), vec![Said::Came(id), Said::Came(id)]),
             ("flush".into(), vec![Said::FlushAll]),

@@ -1,7 +1,8 @@
 //! `qmgr`: owns the queue; decides what goes when, by which way and to whom, and what the sender is told.
 //!
 //! Runs as: `mail_owner`, jailed, without the net. May read and write: the queue (not mailboxes, not passwords). Speaks
-//! to: `local` over `QUEUE/private/local`, `smtp` over `QUEUE/private/smtp`; hears wake-ups and the operator on `QUEUE/public/qmgr`. Exits with 0 on
+//! to: `local` over `QUEUE/private/local`, `smtp` over `QUEUE/private/smtp`; hears wake-ups and the operator on `QUEUE/public/qmgr`, tells
+//! of destinations on `QUEUE/public/destinations`. Exits with 0 on
 //! SIGTERM (what is with `local` may finish first, for a few seconds), 1 when it cannot start.
 //!
 //! A wake-up may be lost: the directories are looked at every few seconds as well. In memory a deferred message is
@@ -15,6 +16,7 @@ pub mod message;
 mod ready;
 mod run;
 pub mod settle;
+mod state;
 mod waiting;
 pub mod windows;
 
@@ -97,6 +99,8 @@ async fn serve(config: Config, spool: Spool, descriptors: usize) -> Result<(), S
     let signals = Signals::listen().map_err(|e| e.to_string())?;
     let queue = Path::new(config.text("queue_directory"));
     let ears = listen(&queue.join("public/qmgr")).map_err(|e| format!("{}/public/qmgr: {e}", queue.display()))?;
+    let askers = state::listen(&queue.join("public/destinations"))
+        .map_err(|e| format!("{}/public/destinations: {e}", queue.display()))?;
     let (reports, mut reported) = unbounded_channel();
     let disk = disk::start(spool, policy(&config), reports).map_err(|e| e.to_string())?;
     let (orders, mut happened) = link::<link::Local>(queue);
@@ -104,9 +108,7 @@ async fn serve(config: Config, spool: Spool, descriptors: usize) -> Result<(), S
     let begin = Begin { router: Router::new(&config), cleanup: Cleanup::new(&config), policy: policy(&config) };
     let mut qmgr = Qmgr::new(disk, Locals::new(orders), Relays::new(relays, pace(&config)), begin);
     configure(&mut qmgr, &config, descriptors);
-    for queue in [Queue::Active, Queue::Incoming, Queue::Deferred] {
-        qmgr.scan(queue);
-    }
+    qmgr.scan_all();
     let mut look = tokio::time::interval_at(Instant::now() + LOOK, LOOK);
     let run_delay = config.time("queue_run_delay").max(Duration::from_secs(1));
     let mut look_at_deferred = tokio::time::interval_at(Instant::now() + run_delay, run_delay);
@@ -138,6 +140,7 @@ async fn serve(config: Config, spool: Spool, descriptors: usize) -> Result<(), S
                 look_again = None;
                 qmgr.scan(Queue::Incoming);
             }
+            Ok((asker, _)) = askers.accept() => state::answer(asker, qmgr.destinations()),
             _ = look.tick() => qmgr.look(),
             _ = look_at_deferred.tick() => qmgr.scan(Queue::Deferred),
             () = tokio::time::sleep(due) => {}

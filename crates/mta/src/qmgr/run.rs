@@ -88,6 +88,11 @@ impl Qmgr {
         }
     }
 
+    /// Looks everywhere, as at start.
+    pub(super) fn scan_all(&self) {
+        [Queue::Active, Queue::Incoming, Queue::Deferred].into_iter().for_each(|queue| self.scan(queue));
+    }
+
     pub(super) fn scan(&self, queue: Queue) {
         let _ = self.fetch.send(Fetch::Scan(queue));
     }
@@ -133,6 +138,10 @@ impl Qmgr {
     fn said(&mut self, said: Said) {
         match said {
             Said::Came(id) => self.is_ready(id, Queue::Incoming),
+            Said::Wake => {
+                self.relays.windows.wake_all();
+                self.scan(Queue::Incoming);
+            }
             Said::Look => self.scan(Queue::Incoming),
             Said::FlushAll => self.flush_all(),
             Said::Flush(id) => {
@@ -206,6 +215,11 @@ impl Qmgr {
             self.waiting.untie(id);
             let _ = self.fetch.send(Fetch::Take(id, queue));
         }
+    }
+
+    /// How many deferred messages wait for each destination alone.
+    pub(super) fn tied(&self) -> HashMap<Name, usize> {
+        self.waiting.tied()
     }
 
     /// When to look at this message again, while its destination is left in peace: not later than its sender is to be

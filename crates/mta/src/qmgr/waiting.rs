@@ -44,6 +44,13 @@ impl Waiting {
         self.ties.remove(&id);
     }
 
+    /// How many messages are tied to each destination.
+    pub(super) fn tied(&self) -> HashMap<Name, usize> {
+        let mut counts = HashMap::new();
+        self.ties.values().for_each(|name| *counts.entry(Name::clone(name)).or_default() += 1);
+        counts
+    }
+
     /// How long until the next is due.
     pub(super) fn until_next(&self) -> Option<Duration> {
         let Reverse((due, _)) = self.heap.peek()?;

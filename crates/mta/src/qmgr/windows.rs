@@ -98,6 +98,8 @@ pub struct Line {
     pub last: Option<(Instant, Verdict)>,
     /// Deliveries that were made, in this life of the program.
     pub made: u64,
+    /// When this minute began, the deliveries in it, and those in the minute before.
+    minute: (Instant, u64, u64),
 }
 
 /// A destination that is left in peace.
@@ -188,7 +190,29 @@ impl Line {
             not_before: None,
             last: None,
             made: 0,
+            minute: (Instant::now(), 0, 0),
         }
+    }
+
+    /// Deliveries in the last minute, or a little more.
+    #[must_use]
+    pub fn rate(&self) -> u64 {
+        let (began, now, before) = self.minute;
+        match began.elapsed().as_secs() {
+            0..60 => now.max(before),
+            60..120 => now,
+            _ => 0,
+        }
+    }
+
+    fn count(&mut self) {
+        self.made += 1;
+        let (began, now, _) = self.minute;
+        self.minute = match began.elapsed().as_secs() {
+            0..60 => (began, now + 1, self.minute.2),
+            60..120 => (Instant::now(), 1, now),
+            _ => (Instant::now(), 1, 0),
+        };
     }
 
     /// How many may be open with it, as far as it alone is concerned.
@@ -397,7 +421,7 @@ impl Line {
                     self.window = as_real(pace.initial.min(pace.limit));
                 }
                 self.failed_cohorts = 0.0;
-                self.made += 1;
+                self.count();
                 // Wider than there was use for it would open a flood at once later.
                 if self.window < as_real(self.open + 1 + pace.initial) {
                     self.window = (self.window + pace.success.at(self.window)).min(as_real(pace.limit));
