@@ -2,7 +2,7 @@
 """Every fault a next hop can have, at every point of the dialogue: what the log says of each recipient, and in the end nothing is
 lost and nothing comes twice. One message to two recipients for each row of the table and each manner of speaking, all at once.
 """
-import collections, contextlib, os, re, socket
+import collections, contextlib, email, os, re, socket
 
 import nexthop
 from facteur import NOBODY, Failure, System, run
@@ -215,5 +215,20 @@ def refused_within_the_content():
         system.wait_log(rf"facteur/smtp\[\d+\]: {ident}: to=<a@far\.example>, .*dsn=5\.3\.4, status=bounced \({said_so}\)$", since=0)
 
 
+def made_7bit():
+    """A server without 8BITMIME gets what means the same in seven bits; one with it gets the message as it was."""
+    text = ("MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary==_b\nContent-Transfer-Encoding: 8bit\n\n--=_b\n"
+            "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\ndéjà vu =\n.\n\n--=_b--\n")
+    for extensions, encoding in ((EXTENSIONS, "8bit"), (["PIPELINING", "SIZE 10240000"], "quoted-printable")):
+        with NextHop(extensions=extensions) as hop, System(services=["master"], relayhost=f"[127.0.0.1]:{hop.port}") as system:
+            system.sendmail("-i", "-f", "kevin@m3102.com", "-B", "8BITMIME", "a@far.example", text=text)
+            mail, = hop.wait(1)
+            part = email.message_from_bytes(mail.content).get_payload(0)
+            if (part["Content-Transfer-Encoding"], part.get_payload(decode=True)) != (encoding, "déjà vu =\r\n.\r\n".encode()):
+                raise Failure(f"{encoding}: {mail.content}")
+            if encoding != "8bit" and not mail.content.isascii():
+                raise Failure(f"not 7-bit: {mail.content}")
+
+
 if __name__ == "__main__":
-    run(outcomes, refused_within_the_content)
+    run(outcomes, refused_within_the_content, made_7bit)
