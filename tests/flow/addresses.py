@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Addresses with the real programs: canonical and virtual maps, masquerading, copies, and which recipients exist."""
-import os, re
+import os, re, subprocess
 
 from facteur import NOBODY, Failure, System, run
 
@@ -140,6 +140,23 @@ def copies():
         same([len(system.mails(user)) for user in ("toto", "titi", "eleve", "foo", "kevin")], [1, 1, 1, 1, 0])
 
 
+def explain():
+    """`facteur explain` says the way of an address, with file and line of each step."""
+    with started({"virtual": VIRTUAL, "transport": "far.example relay:[gate.example]:2525\n"}, virtual_alias_maps="hash:{virtual}", transport_maps="hash:{transport}") as system:
+        put(system, "aliases", "postmaster: root\nroot: eleve\nstaff: foo,\n  boss@far.example, kevin\nfoo: foo, |/bin/true\n")
+
+        def told(*words, code=0):
+            done = subprocess.run([system.programs / "facteur", "-c", str(system.etc), "explain", *words], capture_output=True, text=True, **system.as_user)
+            same((done.returncode, done.stderr), (code, ""))
+            return done.stdout
+        holds(told("info@virtual.example"), f"virtual_alias_maps {system.etc}/virtual:2: info@virtual.example -> kevin@m3102.com, toto@m3102.com\n",
+              f"kevin@m3102.com:\n  mydestination ({system.etc}/facteur.yaml:", f"=> Maildir {system.home}/kevin/Maildir", f"=> Maildir {system.home}/toto/Maildir")
+        holds(told("staff"), "myorigin: staff -> staff@m3102.com\n", f"alias_maps {system.etc}/aliases:3: staff\n", "boss@far.example:\n",
+              f"{system.etc}/transport:1: relay:[gate.example]:2525\n", "=> relay to [gate.example]:2525\n", "=> command: /bin/true", f"=> Maildir {system.home}/foo/Maildir")
+        holds(told("nobody", code=1), '=> comes back: 5.1.1 unknown user: "nobody"\n')
+        holds(told("a@elsewhere.example", "--from", "kevin"), "=> smtp to elsewhere.example")
+
+
 def circle():
     """Aliases that go round make mail wait outside; nothing is taken and nothing is lost."""
     with started({"virtual": "a b\nb a\n"}, virtual_alias_maps="hash:{virtual}") as system:
@@ -157,4 +174,4 @@ def circle():
         system.wait_mails("kevin", 1)
 
 
-run(virtual, unknown, live, canonical, copies, circle)
+run(virtual, unknown, live, canonical, copies, explain, circle)

@@ -53,6 +53,14 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Where mail for an address would go: every alias, table and route that applies, with file and line.
+    Explain {
+        /// The recipient, such as kevin or kevin@example.com.
+        address: String,
+        /// The sender of such a message.
+        #[arg(long, value_name = "ADDRESS")]
+        from: Option<String>,
+    },
     /// Why a message is still in the queue: where each recipient goes, what the last try met, when the next one is.
     Why {
         /// Queue id, as in the log and in the list of the queue.

@@ -11,6 +11,7 @@ mod complete;
 mod daemons;
 mod destinations;
 mod doctor;
+mod explain;
 mod import;
 mod log;
 mod ports;
@@ -88,6 +89,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Log(options) => return log::run(&load(dir)?, options),
         Command::Complete { words } => complete::run(&Arguments::command(), words),
         Command::Destinations { json } => return destinations::run(&load(dir)?, *json),
+        Command::Explain { address, from } => return explain::run(&load(dir)?, address, from.as_deref()),
         Command::Why { id } => return why::run(&load(dir)?, id),
         Command::Trace { id } => return trace::run(&load(dir)?, id),
     }

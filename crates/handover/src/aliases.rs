@@ -29,7 +29,7 @@ pub struct Problem {
 
 /// What an alias file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Table(HashMap<String, Vec<Target>>);
+pub struct Table(HashMap<String, (usize, Vec<Target>)>);
 
 /// Alias files that are read again when they change.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Table {
         for (line, text) in logical_lines(text) {
             match parse_line(&text) {
                 // Of two entries the first counts, as with postalias.
-                Ok((name, targets)) => drop(table.entry(name).or_insert(targets)),
+                Ok((name, targets)) => drop(table.entry(name).or_insert((line, targets))),
                 Err(text) => problems.push(Problem { file: file.into(), line, text }),
             }
         }
@@ -71,7 +71,11 @@ impl Table {
     /// What the alias stands for.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&[Target]> {
-        self.0.get(&name.to_lowercase()).map(Vec::as_slice)
+        self.0.get(&name.to_lowercase()).map(|(_, targets)| targets.as_slice())
+    }
+
+    fn line(&self, name: &str) -> Option<usize> {
+        self.0.get(&name.to_lowercase()).map(|(line, _)| *line)
     }
 }
 
@@ -109,6 +113,12 @@ impl Live {
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&[Target]> {
         self.0.iter().find_map(|file| file.table.find(name))
+    }
+
+    /// Where the alias stands: the file, and the line from 1.
+    #[must_use]
+    pub fn place(&self, name: &str) -> Option<(&Path, usize)> {
+        self.0.iter().find_map(|file| Some((file.path.as_path(), file.table.line(name)?)))
     }
 }
 
