@@ -32,12 +32,11 @@ use privileges::{Exec, Jail, Network};
 use routes::Router;
 use spool::{Queue, Spool};
 use tokio::net::UnixDatagram;
-
-use crate::cleanup::Cleanup;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 
 use crate::bounce::Sender;
+use crate::cleanup::Cleanup;
 use crate::set_up;
 use deliver::{Locals, OPEN_RELAYS, Relays};
 use link::{Dialogue, Event, Sending};
@@ -80,10 +79,10 @@ fn start(dir: &Path) -> Result<(), String> {
     let router = Router::new(&config);
     let tables: Vec<PathBuf> =
         router.files().into_iter().filter_map(|file| file.parent().map(Path::to_owned)).collect();
-    readable.extend(tables.iter().map(PathBuf::as_path));
-    let jail = Jail { read_only: &readable, read_write: &[queue], exec: Exec::Never, network: Network::Deny };
     let cleaned = Cleanup::new(&config).directories();
     readable.extend(cleaned.iter().map(PathBuf::as_path));
+    readable.extend(tables.iter().map(PathBuf::as_path));
+    let jail = Jail { read_only: &readable, read_write: &[queue], exec: Exec::Never, network: Network::Deny };
     set_up::give_up_power(&config, &jail).map_err(|e| e.to_string())?;
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let root = Dir::open(queue).map_err(|e| format!("{}: {e}", queue.display()))?;
@@ -189,10 +188,10 @@ async fn end(
 fn configure(qmgr: &mut Qmgr, config: &Config, descriptors: usize) {
     qmgr.policy(policy(config));
     qmgr.router = Router::new(config);
+    qmgr.cleanup = Cleanup::new(config);
     qmgr.relays.windows.set(pace(config));
     qmgr.soft_bounce = config.flag("soft_bounce");
     let wanted = usize::try_from(config.number("qmgr_message_active_limit")).unwrap_or(usize::MAX);
-    qmgr.cleanup = Cleanup::new(config);
     // Each message in delivery has its file open twice: here and for local.
     qmgr.most_active = wanted.min(descriptors.saturating_sub(64) / 2).max(1);
 }

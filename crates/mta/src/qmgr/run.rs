@@ -348,6 +348,6 @@ impl Qmgr {
 /// What qmgr begins with.
 pub(super) struct Begin {
     pub(super) router: Router,
+    pub(super) cleanup: Cleanup,
     pub(super) policy: Policy,
 }
-    pub(super) cleanup: Cleanup,
