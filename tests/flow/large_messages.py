@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""Large messages are read and stored as they pass: many sessions at once take little memory, and every octet is right."""
+"""Large messages are read and stored as they pass: many sessions at once take little memory, and every octet is right.
+
+Environment: SESSIONS of one user at a time (80).
+"""
 import hashlib, imaplib, os, pathlib, re
 
 from facteur import NOBODY, Failure, System, run
 
 SIZE = 50 * 1024 * 1024
-SESSIONS = 200
-MOST = 200 * 1024  # KiB for a worker with all its sessions; whole messages would be 10 GB
+SESSIONS = int(os.environ.get("SESSIONS", "80"))
+MOST = 200 * 1024  # KiB for a worker with all its sessions; whole messages would be gigabytes
 
 
 def peak(system, name):
@@ -15,12 +18,12 @@ def peak(system, name):
     return max(int(re.search(r"VmHWM:\s*(\d+)", text)[1]) for text in status)
 
 
-def content():
-    """A message of SIZE octets on disk, lines ending in LF."""
+def content(size=SIZE):
+    """A message of so many octets on disk, lines ending in LF."""
     line = b"Noch eine Zeile; .From here on the lines are all alike, but for their number: %08d\n"
     head = b"Subject: large\nContent-Type: multipart/mixed; boundary=xyz\n\n--xyz\n\n"
     tail = b"--xyz\nContent-Type: message/rfc822\n\nSubject: inner\n\nsmall\n--xyz--\n"
-    count = (SIZE - len(head) - len(tail)) // len(line % 0)
+    count = (size - len(head) - len(tail)) // len(line % 0)
     return head + b"".join(line % number for number in range(count)) + tail
 
 
@@ -45,10 +48,10 @@ def in_mbox(system, octets):
     own(path)
 
 
-def many_sessions(service, worker, begin, announced, layout, count=SESSIONS, **parameters):
+def many_sessions(service, worker, begin, announced, layout, count=SESSIONS, octets_each=SIZE, **parameters):
     """All sessions have asked for the message and none takes it; then one takes it all."""
     with System(services=[service], mail_max_userip_connections=SESSIONS + 10, **parameters) as system:
-        octets = content()
+        octets = content(octets_each)
         layout(system, octets)
         sessions = [begin(system) for _ in range(count)]
         for session in sessions:
@@ -78,11 +81,11 @@ def pop3_size(session):
 
 
 def pop3():
-    return many_sessions("popd", "pop3", pop3_session, pop3_size, in_maildir, count=60)
+    return many_sessions("popd", "pop3", pop3_session, pop3_size, in_maildir, count=SESSIONS // 2)
 
 
 def pop3_mbox():
-    return many_sessions("popd", "pop3", pop3_session, pop3_size, in_mbox, count=8, home_mailbox="")
+    return many_sessions("popd", "pop3", pop3_session, pop3_size, in_mbox, count=8, octets_each=SIZE // 4, home_mailbox="")
 
 
 def imap_session(system):
