@@ -9,7 +9,7 @@ use mail::{Address, Body, Envelope, Notify, Recipient, Ret};
 use sasl::client::{Login, Mechanism};
 use smtp::client::{
     Answer, Authentication, Blame, Dialect, Fate, Host, Message, Myself, Outcome, Part, Question, Report, Session,
-    Settings, TlsWish,
+    Settings, Timeouts, TlsWish,
 };
 use testkit::session::{Protocol, Role, Setup, Split, run_folder_as};
 use wire::Secret;
@@ -46,6 +46,63 @@ fn a_refusal_within_the_content() {
     let Some(Effect::Ask(Question::Done(report))) = effects.pop() else { panic!("a report is due") };
     let text = "bounced 5.3.4 message (host mx[192.0.2.1] said: 552 5.3.4 too big (in reply to end of DATA command))";
     assert_eq!(shown(&report.recipients[0]), text);
+}
+
+/// Each step has its own time limit.
+#[test]
+fn how_long_the_peer_may_take() {
+    use std::time::Duration;
+    use wire::{Input, LineEnd, Machine, Security};
+    let mut settings = Settings::new("vm", Host { name: "mx".into(), address: "192.0.2.1".into() });
+    settings.tls = TlsWish::May;
+    settings.manner.skip_quit_response = false;
+    let seconds = Duration::from_secs;
+    settings.timeouts = Timeouts {
+        helo: seconds(1),
+        starttls: seconds(2),
+        mail: seconds(3),
+        rcpt: seconds(4),
+        data_init: seconds(5),
+        data_xfer: seconds(6),
+        data_done: seconds(7),
+        rset: seconds(8),
+        quit: seconds(9),
+        idle: seconds(10),
+    };
+    let mut session = Session::new(settings);
+    let mut effects = Vec::new();
+    session.handle(Input::Start(Security::Clear), &mut effects);
+    let mut patience = |step: &str, limit: u64| {
+        let input = match step.split_once(' ') {
+            Some(("!", text)) => Input::Answer(answer(text)),
+            None if step == "tls" => Input::Secured,
+            None if step == "notice" => Input::Notice,
+            _ => Input::Line(step.as_bytes(), LineEnd::CrLf),
+        };
+        session.handle(input, &mut effects);
+        assert_eq!(session.patience(), Some(seconds(limit)), "after {step}");
+    };
+    for (step, limit) in
+        [("220 hi", 1), ("250-mx", 1), ("250 STARTTLS", 2), ("220 go", 2), ("tls", 2), ("! trusted", 1), ("250 mx", 10)]
+    {
+        patience(step, limit);
+    }
+    for (step, limit) in [
+        ("! message from= to=a@example.org", 3),
+        ("250 Ok", 4),
+        ("250 Ok", 5),
+        ("354 go", 6),
+        ("! content x", 6),
+        ("! content", 7),
+        ("451 later", 9),
+        ("! noted", 8),
+        ("250 Ok", 10),
+        ("! later", 10),
+        ("notice", 10),
+        ("! finish", 9),
+    ] {
+        patience(step, limit);
+    }
 }
 
 fn protocol() -> Protocol<Session> {
