@@ -246,3 +246,27 @@ pub(crate) struct Which {
     #[arg(short, long)]
     pub(crate) quiet: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn every_command_is_in_the_manual() {
+        let manual = include_str!("../../../docs/man/facteur.1").replace("\\-", "-");
+        let shown = |command: &&clap::Command| !command.is_hide_set();
+        for command in Arguments::command().get_subcommands().filter(shown) {
+            let name = command.get_name();
+            let found = [format!(".B {name}"), format!(".BR {name} "), format!(".BR \"{name} ")];
+            let inner = command.get_subcommands().all(|inner| manual.contains(inner.get_name()));
+            assert!(found.iter().any(|text| manual.contains(text)) && inner, "{name} is not in docs/man/facteur.1");
+        }
+    }
+
+    #[test]
+    fn the_command_line_makes_sense() {
+        Arguments::command().debug_assert();
+    }
+}
