@@ -13,10 +13,10 @@ NXDOMAIN, SERVFAIL, SILENT = "nxdomain", "servfail", "silent"
 class Names:
     """A name server of a few records: `{"x.org": {MX: [(10, "mx.x.org")], A: ["127.0.0.2"]}, "y.org": SERVFAIL}`; other names do not exist."""
 
-    def __init__(self, records):
+    def __init__(self, records, port=0):
         self.records, self.asked = records, collections.Counter()
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
+        self.socket.bind(("127.0.0.1", port))
         self.server = "127.0.0.1:%d" % self.socket.getsockname()[1]
         threading.Thread(target=self.serve, daemon=True).start()
 
@@ -24,6 +24,12 @@ class Names:
         return self
 
     def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        """Frees the port; the thread that waits on it is woken."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
 
     def serve(self):
@@ -204,6 +210,33 @@ def dns():
             asked = names.asked["far.example"]
             told(system, system.send("c@far.example"), live)
             same(names.asked["far.example"], asked)
+
+
+def dead_names():
+    """The name server goes away: mail waits with a true reason, and goes when it is back."""
+    system = started()
+    port = 25 + system.offset
+    with Names({"far.example": {A: ["127.0.0.2"]}}) as names, NextHop(host="127.0.0.2", port=port) as hop:
+        system.configure(dns_servers=names.server, smtp_tcp_port=port)
+        host, number = names.server.split(":")
+        names.stop()
+        with system:
+            ident = system.send("a@far.example")
+            told(system, ident, r"relay=none, .*dsn=4\.4\.3, status=deferred \(Host or domain name not found\. Name service error for name=far\.example type=MX: Host not found, try again\)")
+            system.wait("the message among the deferred", lambda: os.listdir(system.queue / "deferred"))
+            with Names(names.records, int(number)):
+                flush(system)
+                told(system, ident, r"status=sent \(.*\)")
+                same(len(hop.wait(1)), 1)
+
+
+def slow_goodbye():
+    """A server that never answers QUIT keeps nobody waiting: the next message takes another connection."""
+    with NextHop(quit=nexthop.STALL) as hop, to_hop(hop, smtp_skip_quit_response="no", smtp_connection_cache_time_limit="1s") as system:
+        told(system, system.send("a@far.example"), r"status=sent \(.*\)")
+        hop.wait_command("QUIT")
+        told(system, system.send("a@far.example"), r"status=sent \(.*\)")
+        same(hop.connections, 2)
 
 
 class Authority:
@@ -483,4 +516,4 @@ def two_systems():
 
 
 if __name__ == "__main__":
-    run(relayhost, refusals, nobody_there, dns, limits, tls, wrapped, login, own_logins, reuse, manners, lmtp, local_lmtp, generic, killed, two_systems)
+    run(relayhost, refusals, nobody_there, dns, dead_names, limits, tls, wrapped, login, own_logins, reuse, slow_goodbye, manners, lmtp, local_lmtp, generic, killed, two_systems)

@@ -97,8 +97,21 @@ fn values(arg: &Arg) -> Wanted {
     }
 }
 
-const PROGRAMS: [&str; 12] =
-    ["imap", "imap-login", "imapd", "local", "master", "mda", "pickup", "pop3", "pop3-login", "popd", "qmgr", "smtpd"];
+const PROGRAMS: [&str; 13] = [
+    "imap",
+    "imap-login",
+    "imapd",
+    "local",
+    "master",
+    "mda",
+    "pickup",
+    "pop3",
+    "pop3-login",
+    "popd",
+    "qmgr",
+    "smtp",
+    "smtpd",
+];
 
 #[cfg(test)]
 mod tests {

@@ -84,6 +84,8 @@ pub(super) struct Courier {
     at_hand: Option<AtHand>,
     /// The session waits for a notice that there is mail.
     resting: bool,
+    /// It was told of a parcel and has not asked for it yet.
+    announced: bool,
     began: Instant,
     uses: u64,
     trust: Option<Trust>,
@@ -107,6 +109,7 @@ impl Courier {
             next: Some(first),
             at_hand: None,
             resting: false,
+            announced: false,
             began: Instant::now(),
             uses: 0,
             trust: None,
@@ -162,6 +165,7 @@ impl Courier {
 
     fn begin(&mut self, parcel: Parcel) -> Answer {
         self.uses += 1;
+        self.announced = false;
         self.at_hand = Some(AtHand {
             content: Content::new(parcel.file, parcel.start, parcel.length, parcel.head),
             set_up: parcel.since.elapsed(),
@@ -243,6 +247,10 @@ impl World for Courier {
     }
 
     async fn notice(&mut self) {
+        if std::mem::take(&mut self.announced) {
+            // The session is on its way out: back to the giver, who finds another.
+            self.next = None;
+        }
         if !self.resting {
             return std::future::pending().await;
         }
@@ -251,7 +259,7 @@ impl World for Courier {
             parcel = self.mail.1.recv() => self.next = parcel,
             () = self.pool.closed.cancelled() => {}
         }
-        self.resting = false;
+        (self.resting, self.announced) = (false, true);
     }
 
     fn trusts(&mut self, trust: Trust) {
