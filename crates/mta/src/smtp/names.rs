@@ -178,6 +178,8 @@ impl Present {
         let mut options = ResolverOpts::default();
         options.use_hosts_file = ResolveHosts::Never;
         options.edns0 = true;
+        // The library counts those after the first.
+        options.attempts = 1;
         options.max_active_requests = 4096;
         options.cache_size = 4096;
         let mut servers = servers.to_owned();
@@ -225,7 +227,9 @@ fn read_resolv_conf(text: &str, options: &mut ResolverOpts) -> Vec<SocketAddr> {
                 for (name, value) in words.filter_map(|word| word.split_once(':')) {
                     match (name, value.parse::<u64>()) {
                         ("timeout", Ok(seconds)) => options.timeout = Duration::from_secs(seconds.clamp(1, 30)),
-                        ("attempts", Ok(tries)) => options.attempts = usize::try_from(tries.clamp(1, 5)).unwrap_or(2),
+                        ("attempts", Ok(tries)) => {
+                            options.attempts = usize::try_from(tries.clamp(1, 5) - 1).unwrap_or(1)
+                        }
                         _ => {}
                     }
                 }
@@ -296,7 +300,7 @@ mod tests {
         let text = "# x\nnameserver 192.0.2.53\nsearch lan\nnameserver fe80::1%eth0\nnameserver x\noptions timeout:1 attempts:9 rotate\n";
         let servers: Vec<String> = read_resolv_conf(text, &mut options).iter().map(ToString::to_string).collect();
         assert_eq!(servers, ["192.0.2.53:53", "[fe80::1]:53"]);
-        assert_eq!((options.timeout, options.attempts), (Duration::from_secs(1), 5));
+        assert_eq!((options.timeout, options.attempts), (Duration::from_secs(1), 4));
         assert_eq!(read_resolv_conf("", &mut options).len(), 1);
         let hosts = read_hosts("127.0.0.1 localhost\n::1 localhost ip6 # me\n192.0.2.1\tPC.lan pc\nnonsense pc\n");
         assert_eq!((hosts["localhost"].len(), &hosts["pc.lan"], hosts.len()), (2, &hosts["pc"], 4));
