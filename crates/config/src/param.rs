@@ -332,7 +332,7 @@ pub static TABLE: &[Param] = &[
     row("smtpd_recipient_overshoot_limit", Number(0, ANY), "1000", "smtpd", "Recipients over smtpd_recipient_limit that do not count as errors."),
     row("smtpd_sasl_auth_enable", Flag, "yes", "smtpd", "Offer AUTH."),
     row("smtpd_sender_login_maps", Tables, "", "smtpd", "Tables of which logins may send as an address: `kevin, foo`; an address that is in none belongs to the user whose own it is, or to whom it leads as an alias."),
-    row("smtpd_services", Choices(&["smtp", "submission", "smtps"]), "smtp submission smtps", "master", "Which SMTP ports are served: 25, 587 and 465."),
+    row("smtpd_services", Choices(&["smtp", "submission", "smtps"]), "smtp submission smtps", "master", "Which SMTP ports are served: 25, 587 and 465; empty means none, as on a machine that only sends."),
     row("smtpd_soft_error_limit", Number(1, ANY), "10", "smtpd", "Errors after which replies are delayed."),
     row("smtpd_timeout", Time(Second), "300s", "smtpd", "How long a client may be silent."),
     row("smtpd_tls_auth_only", Flag, "yes", "smtpd", "Offer AUTH only after STARTTLS."),
