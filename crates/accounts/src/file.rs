@@ -27,7 +27,7 @@ struct User {
 
 /// If none of these moved, the file is the same.
 #[derive(Debug, PartialEq, Eq)]
-struct Stamp {
+pub(crate) struct Stamp {
     modified: Option<SystemTime>,
     changed: (i64, i64),
     size: u64,
@@ -57,7 +57,7 @@ pub(crate) fn with<T>(path: &Path, kept: &Mutex<Option<Kept>>, look: impl FnOnce
     Ok(look(kept.insert(Kept { stamp, users })))
 }
 
-fn stamp(path: &Path) -> io::Result<Stamp> {
+pub(crate) fn stamp(path: &Path) -> io::Result<Stamp> {
     let meta = fs::metadata(path)?;
     Ok(Stamp {
         modified: meta.modified().ok(),

@@ -13,6 +13,7 @@ pub mod packet;
 mod file;
 mod hash;
 mod pam;
+mod system;
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -69,15 +70,15 @@ pub struct Accounts(Source);
 
 #[derive(Debug)]
 enum Source {
-    System,
+    System(system::Users),
     File { path: PathBuf, kept: Mutex<Option<file::Kept>> },
 }
 
 impl Accounts {
     /// The users of the system: `/etc/passwd` and whatever else NSS knows, passwords by PAM. Checking needs root.
     #[must_use]
-    pub const fn system() -> Self {
-        Self(Source::System)
+    pub fn system() -> Self {
+        Self(Source::System(system::Users::default()))
     }
 
     /// The users of a file, one `name:hash:uid:gid:gecos:home:shell` per line (`$5$` and `$6$` hashes; `*` or `!…` is
@@ -111,7 +112,7 @@ impl Accounts {
         // No human writes a password with NUL in it, and PAM cannot take one; nobody reads mail as root.
         let refused = password.expose().contains(&0) || password.expose().is_empty();
         match &self.0 {
-            Source::System => {
+            Source::System(_) => {
                 let refused = refused || found.as_ref().is_some_and(|account| account.uid == 0);
                 let name = found.map_or_else(|| NOBODY.to_owned(), |account| account.name);
                 let verdict = pam::verify(&name, password, peer)?;
@@ -130,7 +131,7 @@ impl Accounts {
 
     fn find_exactly(&self, name: &str) -> Result<Option<Account>, Error> {
         match &self.0 {
-            Source::System => system_user(name),
+            Source::System(users) => users.find(name),
             Source::File { path, kept } => file::with(path, kept, |file| file.account(name).cloned()),
         }
     }
@@ -144,18 +145,6 @@ fn plausible(name: &str) -> bool {
         && name.len() <= 255
         && !name.starts_with(['-', '.'])
         && !name.contains(|c: char| c.is_control() || c.is_whitespace() || matches!(c, ':' | '/' | '\0'))
-}
-
-fn system_user(name: &str) -> Result<Option<Account>, Error> {
-    let user = nix::unistd::User::from_name(name).map_err(|errno| Error::Directory(errno.into()))?;
-    Ok(user.map(|user| Account {
-        name: user.name,
-        uid: user.uid.as_raw(),
-        gid: user.gid.as_raw(),
-        gecos: user.gecos.to_string_lossy().into_owned(),
-        home: user.dir,
-        shell: user.shell,
-    }))
 }
 
 impl fmt::Display for Error {
