@@ -20,8 +20,13 @@ const MAX_TARGETS: usize = 10_000;
 /// # Errors
 /// A sentence for the sender and the log; the mail waits.
 pub fn read(settings: &Settings, extension: &str) -> Result<Option<Vec<Target>>, String> {
+    let mut looked: Option<PathBuf> = None;
     for path in &settings.forward_path {
         let path = expand(path, settings, extension);
+        // Without an extension the usual two are one.
+        if looked.replace(path.clone()).as_ref() == Some(&path) {
+            continue;
+        }
         if let Some(text) = read_checked(&path, settings)? {
             let targets = parse(&path, &text)?;
             return flattened(targets, settings).map(|targets| (!targets.is_empty()).then_some(targets));
@@ -95,21 +100,40 @@ fn read_checked(path: &Path, settings: &Settings) -> Result<Option<String>, Stri
 
 /// `$home/.forward${recipient_delimiter}${extension}` with the names replaced.
 fn expand(path: &str, settings: &Settings, extension: &str) -> PathBuf {
-    let delimiter = if extension.is_empty() { "" } else { settings.delimiter.as_str() };
-    let mut text = path.to_owned();
-    for (name, value) in [
-        ("home", &*settings.owner.home.to_string_lossy()),
-        ("user", &settings.owner.name),
-        ("local", &settings.owner.name),
-        ("shell", &*settings.owner.shell.to_string_lossy()),
-        ("recipient_delimiter", delimiter),
-        // An extension with a slash would name a file elsewhere.
-        ("extension", &extension.replace(['/', '\0'], "_")),
-    ] {
-        text = text.replace(&format!("${{{name}}}"), value).replace(&format!("${name}"), value);
+    let owner = &settings.owner;
+    let mut text = String::with_capacity(path.len() + 32);
+    let mut rest = path;
+    while let Some((before, after)) = rest.split_once('$') {
+        text.push_str(before);
+        let Some((name, left)) = NAMES.iter().find_map(|name| Some((*name, behind(after, name)?))) else {
+            text.push('$');
+            rest = after;
+            continue;
+        };
+        match name {
+            "home" => text.push_str(&owner.home.to_string_lossy()),
+            "shell" => text.push_str(&owner.shell.to_string_lossy()),
+            "recipient_delimiter" if extension.is_empty() => {}
+            "recipient_delimiter" => text.push_str(&settings.delimiter),
+            // An extension with a slash would name a file elsewhere.
+            "extension" => text.push_str(&extension.replace(['/', '\0'], "_")),
+            _ => text.push_str(&owner.name),
+        }
+        rest = left;
     }
+    text.push_str(rest);
     PathBuf::from(text)
 }
+
+/// What follows `name` or `{name}` at the beginning of `text`.
+fn behind<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    match text.strip_prefix('{') {
+        Some(inside) => inside.strip_prefix(name)?.strip_prefix('}'),
+        None => text.strip_prefix(name),
+    }
+}
+
+const NAMES: [&str; 6] = ["home", "user", "local", "shell", "recipient_delimiter", "extension"];
 
 /// An error of the system in plain words, without `(os error 13)`.
 #[must_use]

@@ -22,48 +22,55 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Maildirs that were opened, each once.
 #[derive(Default)]
-pub struct Maildirs(Vec<(PathBuf, Delivery)>);
+pub struct Maildirs {
+    opened: Vec<(PathBuf, Delivery)>,
+    none: Empty,
+}
 
 impl Maildirs {
     /// Delivers a batch into one Maildir: all are written, synced together, made visible together.
     pub fn deliver(&mut self, settings: &Settings, root: &Path, messages: &[&Message]) -> Vec<Outcome> {
         let outcomes = match self.opened(settings, root) {
-            Ok(maildir) => batch(settings, maildir, root, messages),
+            Ok(at) => batch(settings, (&self.opened[at].1, root), messages, &self.none),
             Err(error) => messages.iter().map(|_| refusal(root, &error)).collect(),
         };
         if outcomes.iter().any(|outcome| !matches!(outcome, Outcome::Sent(..))) {
             // Whatever was wrong may be mended by the next look: the folder moved, the disk mounted anew.
-            self.0.retain(|(path, _)| path != root);
+            self.opened.retain(|(path, _)| path != root);
         }
         outcomes
     }
 
-    fn opened(&mut self, settings: &Settings, root: &Path) -> Result<&Delivery, Error> {
-        let at = match self.0.iter().position(|(path, _)| path == root) {
+    /// The place of an open Maildir.
+    fn opened(&mut self, settings: &Settings, root: &Path) -> Result<usize, Error> {
+        match self.opened.iter().position(|(path, _)| path == root) {
             // A Maildir whose name now stands for another directory, or nothing, is opened anew.
-            Some(at) if root.join("new").is_dir() => at,
+            Some(at) if root.join("new").is_dir() => Ok(at),
             found => {
                 if let Some(at) = found {
-                    self.0.remove(at);
+                    self.opened.remove(at);
                 }
                 let (base, name) = divided(settings, root);
                 let dir = Dir::open(&base).map_err(Error::from)?;
-                self.0.push((root.into(), Delivery::open(&dir, &name, &settings.host)?));
-                self.0.len() - 1
+                self.opened.push((root.into(), Delivery::open(&dir, &name, &settings.host)?));
+                Ok(self.opened.len() - 1)
             }
-        };
-        Ok(&self.0[at].1)
+        }
     }
 }
 
-fn batch(settings: &Settings, maildir: &Delivery, root: &Path, messages: &[&Message]) -> Vec<Outcome> {
-    let none = Empty::default();
+fn batch(
+    settings: &Settings,
+    (maildir, root): (&Delivery, &Path),
+    messages: &[&Message],
+    none: &Empty,
+) -> Vec<Outcome> {
     let mut outcomes = vec![over_limit(); messages.len()];
     let fits = |message: &Message| settings.size_limit == 0 || message.task.length <= settings.size_limit;
     let places: Vec<usize> = (0..messages.len()).filter(|place| fits(messages[*place])).collect();
     let prefixes: Vec<Vec<u8>> = places.iter().map(|place| messages[*place].prefix()).collect();
     let contents: Result<Vec<Content<'_>>, Error> =
-        places.iter().zip(&prefixes).map(|(place, prefix)| content(messages[*place], prefix, &none)).collect();
+        places.iter().zip(&prefixes).map(|(place, prefix)| content(messages[*place], prefix, none)).collect();
     let results = match contents {
         Ok(contents) => maildir.deliver_all(&contents),
         Err(error) => {
