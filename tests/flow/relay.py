@@ -36,6 +36,8 @@ class Names:
         with contextlib.suppress(OSError):
             while True:
                 packet, client = self.socket.recvfrom(4096)
+                if not packet:
+                    return
                 if answer := self.answer(packet):
                     self.socket.sendto(answer, client)
 
