@@ -91,6 +91,8 @@ def live():
         line = len(VIRTUAL.splitlines()) + 1
         system.wait_log(rf"smtpd\[\d+\]: .*/virtual:{line}: \"new@virtual.example:\" ends in a colon.*stays in force")
         system.wait_log(rf"smtpd\[\d+\]: .*/virtual:{line + 1}: there is nothing beside \"broken\"")
+        checked = subprocess.run([system.programs / "facteur", "-c", str(system.etc), "check"], capture_output=True, text=True, **system.as_user)
+        holds(checked.stdout, f"{system.etc}/virtual:{line + 1}: there is nothing beside \"broken\"")
         told = len(re.findall(r"smtpd\[\d+\]: .*nothing beside", system.log_text()))
         system.stop("master")
         system.start("master")

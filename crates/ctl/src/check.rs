@@ -34,8 +34,20 @@ pub(crate) fn print_warnings(config: &Config) {
 }
 
 fn findings(config: &Config) -> Vec<String> {
-    let checks: [fn(&Config) -> Vec<String>; 8] = [programs, files, aliases, accounts, keys, names, people, taken];
+    let checks: [fn(&Config) -> Vec<String>; 9] =
+        [programs, files, aliases, tables, accounts, keys, names, people, taken];
     checks.iter().flat_map(|check| check(config)).collect()
+}
+
+/// Look-up tables that cannot be read or understood (by root: others may not be allowed to look).
+fn tables(config: &Config) -> Vec<String> {
+    let rows = config::param::TABLE.iter().filter(|row| row.kind == config::param::Kind::Tables);
+    let problems = rows.flat_map(|row| config.tables(row.name).problems());
+    let hidden = |file: &Path| File::open(file).is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied);
+    let told = problems.filter(|problem| geteuid().is_root() || !hidden(&problem.file));
+    let mut found: Vec<String> = told.map(|problem| problem.to_string()).collect();
+    found.dedup();
+    found
 }
 
 /// With file and line where the value was set.
