@@ -104,6 +104,10 @@ def settings(trial):
 
 
 def queue(trial):
+    # Sending is put off: what the DNS of this machine says is no matter here.
+    trial.stop()
+    trial.command("config", "set", "defer_transports", "smtp")
+    trial.start()
     trial.sendmail("Subject: three\n\nHello\n", "luke@starwars.example")
     trial.wait_log(r"to=<luke@starwars.example>, .*status=deferred")
     mailq = subprocess.run([trial.programs / "mailq", "-C", trial.dir / "etc"], capture_output=True, text=True, check=True, timeout=60).stdout
