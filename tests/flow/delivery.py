@@ -132,7 +132,7 @@ def command():
 def notices():
     """An unknown user is told to the sender; a notice that fails goes to the postmaster; success is told to who asked."""
     with started() as system:
-        put(system, system.etc / "aliases", "gone: nobodyx\n")
+        put(system, system.etc / "aliases", "gone: nobodyx\nroot: eleve\n")
         session = system.smtp()
         session.expect("EHLO pc", "250")
         session.expect("MAIL FROM:<kevin@m3102.com> RET=HDRS ENVID=42", "250")
