@@ -85,7 +85,7 @@ class Box:
         self.write("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755)
         try:
             return run("systemd-nspawn", "-q", "--register=no", "--keep-unit", "-D", str(self.root), "--pipe",
-                       f"--bind={cache}:/var/cache/apt/archives", f"--bind={lists}:/var/lib/apt/lists",
+                       f"--bind={cache}:/var/cache/apt/archives", f"--bind={lists}:/var/lib/apt/lists", "--timezone=off",
                        "--resolv-conf=replace-host", "env", "-i", f"PATH={PATH}", "HOME=/root", "TERM=linux",
                        "LANG=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", "bash", "-c", command, **more)
         finally:
@@ -138,7 +138,7 @@ class Box:
         """Starts it; it has only a loopback until a cable is plugged in."""
         self.nspawn = subprocess.Popen(
             ["systemd-nspawn", "-q", "--register=no", "--keep-unit", "-D", str(self.root), f"--machine={self.name}",
-             "--private-network", "--boot", "--kill-signal=SIGRTMIN+3", "--resolv-conf=off",
+             "--private-network", "--boot", "--kill-signal=SIGRTMIN+3", "--resolv-conf=off", "--timezone=off",
              JAILS],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         end = time.monotonic() + 60
@@ -161,7 +161,9 @@ class Box:
         return enter + ["bash", "-c", command]
 
     def sh(self, command, user=None, check=True, text=None, timeout=120):
-        """A shell command inside; returns what it says."""
+        """A shell command inside, with nobody at a keyboard; returns what it says."""
+        if not user:
+            command = f"export DEBIAN_FRONTEND=noninteractive; {command}"
         try:
             done = subprocess.run(self.words(command, user), text=True, errors="replace", input=text or "",
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout)

@@ -94,9 +94,10 @@ def rights(lab, server):
         found = processes(server)
         for name in ("smtpd", "qmgr", "pickup", "pop3-login", "imap-login"):
             pid = found[name][0]
-            assert refusal.opens(pid, "/etc/hostname") == 0, f"{name}: the test itself does not work"
-            got = refusal.opens(pid, "/srv/public")
-            assert got == errno.EACCES, f"{name}: {errno.errorcode.get(got, got)}"
+            assert refusal.opens(pid, "/dev/null") == 0, f"{name}: the test itself does not work"
+            for path in ("/srv/public", "/etc/passwd") if name.endswith("login") else ("/srv/public",):
+                got = refusal.opens(pid, path)
+                assert got == errno.EACCES, f"{name}: {path}: {errno.errorcode.get(got, got)}"
         server.sh("systemctl is-active facteur-mta facteur-popd facteur-imapd")
     with lab.step("log of the start: no warning about a jail"):
         assert "jail" not in server.read("/var/log/mail.log")
