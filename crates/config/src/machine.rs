@@ -1,11 +1,13 @@
-//! What the machine says of itself: its name, its domain, its mail name. Read from files; nothing is asked of a network.
+//! What the machine says of itself: its name, its domain, its mail name. Nothing is asked of a network, and a jailed
+//! program that reads its configuration again gets the same answers: the name comes from the kernel, not from `/proc`.
 
 use std::fs;
 use std::io;
 
 /// The host name, with its domain where `/etc/hosts` tells it (`127.0.1.1 vm.example.com vm`).
 pub(crate) fn host_name() -> String {
-    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = nix::unistd::gethostname().unwrap_or_default();
+    let name = name.to_string_lossy();
     let name = name.trim();
     if name.is_empty() || name == "(none)" {
         return "localhost".into();
