@@ -87,7 +87,11 @@ def broken(system):
     fault = named(system, r"user@elsewhere.example, but mail to elsewhere.example is not delivered here", r"config set mydestination elsewhere.example, ", "origin")
     mend(fault[1].split(" && ")[0])
     well(system, "origin")
-    del system.parameters["myorigin"]
+    system.configure(relayhost="m3102.com")
+    fault = named(system, r"^Mail to other places is sent to m3102\.com \(relayhost\), which is delivered here", r"config unset relayhost", "next-hop")
+    mend(fault[1].split(" && ")[0])
+    well(system, "next-hop")
+    del system.parameters["relayhost"], system.parameters["myorigin"]
     system.configure()
     if pathlib.Path("/etc/mailname").exists():
         well(system, "mail-name")

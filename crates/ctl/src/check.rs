@@ -117,16 +117,7 @@ fn names(config: &Config) -> Vec<String> {
             found.push(about(config, "inet_interfaces", &format!("{name} has no address on this machine")));
         }
     }
-    if config.list("mydestination").iter().any(|domain| Some(domain.as_str()) == relay_domain(config)) {
-        found.push(about(config, "relayhost", "names a domain that mydestination says is delivered here"));
-    }
     found
-}
-
-/// The relay's domain, if it is a plain domain (one in brackets is a host and may well be near).
-fn relay_domain(config: &Config) -> Option<&str> {
-    let relay = config.text("relayhost").split(':').next()?;
-    (!relay.is_empty() && !relay.starts_with('[')).then_some(relay)
 }
 
 /// Users and groups the daemons become, when root starts them.

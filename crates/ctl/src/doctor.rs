@@ -80,12 +80,13 @@ enum About {
 }
 
 /// The most common cause first, for one fault often brings others.
-const CHECKS: [(&str, About, Check); 18] = [
+const CHECKS: [(&str, About, Check); 19] = [
     ("port", About::All, services::ports),
     ("service", About::All, services::down),
     ("host-name", About::All, names::host),
     ("mail-name", About::Machine, names::mail),
     ("origin", About::All, names::origin),
+    ("next-hop", About::All, names::next_hop),
     ("disk", About::All, disk::check),
     ("spool", About::All, spool::check),
     ("mailbox", About::All, mailboxes::check),

@@ -45,3 +45,16 @@ pub(super) fn origin(patient: &Patient) -> Vec<Fault> {
     let words = format!("set mydestination {origin}, {}", config.written("mydestination").replace('$', "\\$"));
     vec![Fault::new(sentence, patient.set(&words))]
 }
+
+/// Mail for other places is sent to a domain that is delivered here: it would come back.
+pub(super) fn next_hop(patient: &Patient) -> Vec<Fault> {
+    let relay = patient.config.text("relayhost").split(':').next().unwrap_or_default();
+    // One in brackets is a host, and may well be near.
+    let ours = patient.config.list("mydestination").iter().any(|own| own.eq_ignore_ascii_case(relay));
+    if relay.is_empty() || relay.starts_with('[') || !ours {
+        return Vec::new();
+    }
+    let sentence =
+        format!("Mail to other places is sent to {relay} (relayhost), which is delivered here: it would come back.");
+    vec![Fault::new(sentence, patient.set("unset relayhost"))]
+}
