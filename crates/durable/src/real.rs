@@ -39,6 +39,8 @@ pub struct RealFile {
 #[derive(Default)]
 struct Together {
     failures: AtomicU64,
+    /// How long the sync of one file took last time, in microseconds.
+    each: AtomicU64,
     rests_until: Mutex<Option<Instant>>,
 }
 
@@ -183,13 +185,15 @@ impl RawDir for RealDir {
     }
 
     fn sync_files(&self, files: &[&dyn RawFile]) -> Vec<io::Result<()>> {
-        if files.len() < TOGETHER || self.together.rests() {
+        let begin = Instant::now();
+        if files.len() < self.together.pays_from() || self.together.rests() {
             if files.len() > 1 {
                 files.iter().filter_map(|file| file.fd()).for_each(begin_writing);
             }
-            return files.iter().map(|file| file.sync()).collect();
+            let synced = files.iter().map(|file| file.sync()).collect();
+            self.together.took(begin.elapsed(), files.len());
+            return synced;
         }
-        let begin = Instant::now();
         let synced = nix::unistd::syncfs(&self.fd).map_err(io::Error::from);
         let failures = self.together.note(synced.is_ok(), begin.elapsed());
         let lost = || Err(io::Error::from_raw_os_error(nix::libc::EIO));
@@ -220,6 +224,17 @@ impl RawDir for RealDir {
 }
 
 impl Together {
+    /// From how many files on one sync of the file system stands for all.
+    fn pays_from(&self) -> usize {
+        let quick = self.each.load(Ordering::Relaxed) < QUICK.as_micros() as u64;
+        if quick { TOGETHER } else { TOGETHER_ON_A_SLOW_DISK }
+    }
+
+    fn took(&self, all: Duration, files: usize) {
+        let each = all.as_micros() / files.max(1) as u128;
+        self.each.store(u64::try_from(each).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
     fn failures(&self) -> u64 {
         self.failures.load(Ordering::SeqCst)
     }
@@ -356,6 +371,10 @@ fn time(seconds: i64, nanos: i64) -> SystemTime {
 /// From so many files on, one sync of the file system stands for all: it also writes what others changed, such as every
 /// directory and inode that was touched since.
 pub(crate) const TOGETHER: usize = 12;
+/// The same where each sync is slow, so that one after the other would keep clients waiting.
+const TOGETHER_ON_A_SLOW_DISK: usize = 4;
+/// A disk that syncs a file faster than this is not slow.
+const QUICK: Duration = Duration::from_millis(2);
 /// So many octets, two pages, are written out ahead: most messages fit in them.
 const AHEAD: i64 = 2 * 4096;
 /// A sync of the file system that takes longer writes out what is not ours.
