@@ -4,11 +4,11 @@
 use fuzz::Chance;
 use libfuzzer_sys::fuzz_target;
 use smtp::headers::{Completion, Head};
+use smtp::rewrite::Addresses;
 
 fuzz_target!(|data: &[u8]| {
     let (mut chance, octets) = Chance::split(data);
-    let completion =
-        || Completion { message_id: "<i@vm>".into(), date: "D".into(), from: "a@b".into(), origin: "o".into() };
+    let completion = || Completion { message_id: "<i@vm>".into(), date: "D".into(), from: "a@b".into() };
     let completion = (chance.below(3) != 1).then(completion);
     let whole = run(completion.clone(), octets, || usize::MAX);
     let split = run(completion, octets, || 1 + chance.below(30) as usize);
@@ -22,7 +22,8 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn run(completion: Option<Completion>, octets: &[u8], mut size: impl FnMut() -> usize) -> Vec<u8> {
-    let mut head = Head::new(completion);
+    let rewriting = completion.as_ref().map(|_| Addresses { origin: "o".into(), change: None });
+    let mut head = Head::new(completion, rewriting);
     let mut out = Vec::new();
     let mut rest = octets;
     while !rest.is_empty() {
