@@ -7,7 +7,7 @@
 Environment: FACTEUR_BIN (default target/release, else target/debug); QUIET: only failures and the counts are printed;
 TRACE: a failure shows where. Run as root, the programs run as `nobody`. Several runs at once do not meet.
 """
-import contextlib, functools, os, pathlib, random, re, select, shutil, signal, socket, subprocess, sys, tempfile, time, traceback
+import contextlib, faulthandler, functools, os, pathlib, random, re, select, shutil, signal, socket, subprocess, sys, tempfile, time, traceback
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 USERS = ["kevin", "foo", "bar", "toto", "titi", "eleve"]
@@ -315,7 +315,6 @@ def run(*tests, call=lambda test: test()):
     name = pathlib.Path(sys.argv[0]).stem
     print(f"{name}: {len(chosen) - len(failed)} passed, {len(failed)} failed in {time.monotonic() - begin:.0f} s", flush=True)
     signal.alarm(0)
-    # A failed test may have left threads that wait for its system: they keep nobody from learning of it.
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(1 if failed or not chosen else 0)
+    # A failed test may have left threads that wait for its system: they keep nobody from learning of it for long.
+    faulthandler.dump_traceback_later(60, exit=True)
+    sys.exit(1 if failed or not chosen else 0)
