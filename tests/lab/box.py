@@ -59,6 +59,8 @@ class Box:
         self.write("/etc/apt/apt.conf.d/99lab", 'APT::Sandbox::User "root";\nAPT::Keep-Downloaded-Packages "true";\n'
                    'Binary::apt::APT::Keep-Downloaded-Packages "true";\nAPT::Install-Recommends "false";\n')
         Path(self.root, "etc/machine-id").unlink(missing_ok=True)
+        # A box has no uplink: who starts after network-online.target (Postfix, Dovecot) would wait two minutes for one.
+        self.path("/etc/systemd/system/systemd-networkd-wait-online.service").symlink_to("/dev/null")
         if not (local := self.path("/etc/localtime")).is_symlink():  # else the first boot asks for it
             local.symlink_to("/usr/share/zoneinfo/Etc/UTC")
         return self
