@@ -73,10 +73,7 @@ impl Call {
 
     /// The configuration, or all that is wrong with it.
     pub(crate) fn config(&self) -> Result<Config> {
-        Config::load(&self.dir).map_err(|problems| {
-            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            anyhow!(lines.join("\n"))
-        })
+        Config::load(&self.dir).map_err(|problems| anyhow!(config::lines(problems)))
     }
 
     /// Runs the `facteur` command with these words.

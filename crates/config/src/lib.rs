@@ -49,6 +49,12 @@ pub struct Problem {
     pub passes: bool,
 }
 
+/// All that is wrong, a line each.
+#[must_use]
+pub fn lines(problems: impl AsRef<[Problem]>) -> String {
+    problems.as_ref().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
 /// Where a value was set.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Source {

@@ -61,8 +61,7 @@ fn drop_wrong_values(findings: &mut [Finding], dir: &Path) -> Result<String> {
             mended = true;
         }
         if !mended {
-            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            bail!("{}", lines.join("\n"));
+            bail!("{}", config::lines(problems));
         }
     }
 }

@@ -98,8 +98,5 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 /// The configuration, or all that is wrong with it as one error with a line for each.
 fn load(dir: &Path) -> Result<Config> {
-    Config::load(dir).map_err(|problems| {
-        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        anyhow!(lines.join("\n"))
-    })
+    Config::load(dir).map_err(|problems| anyhow!(config::lines(problems)))
 }

@@ -88,8 +88,7 @@ fn change(dir: &Path, edit: impl Fn(&str) -> String) -> Result<()> {
     };
     let new = edit(&old);
     if let Err(problems) = Config::parse(dir, &new) {
-        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        bail!("{}\nnothing was changed", lines.join("\n"));
+        bail!("{}\nnothing was changed", config::lines(problems));
     }
     let mode = fs::metadata(&path).map_or(0o644, |meta| meta.permissions().mode() & 0o777);
     write(dir, Config::FILE, new.as_bytes(), mode).with_context(|| format!("{} cannot be written", path.display()))

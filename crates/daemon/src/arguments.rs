@@ -1,8 +1,28 @@
-//! The command line every daemon has: `-c DIR`, `--version`.
+//! The command line every daemon has (`-c DIR`, `--version`), and the status it exits with.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// The whole of a daemon's `main`: `start` is given the configuration directory.
+pub fn run<E: Display>(program: &str, start: impl FnOnce(&Path) -> Result<(), E>) -> ExitCode {
+    match read_dir_only(program) {
+        Ok(dir) => status(start(&dir)),
+        Err(status) => status,
+    }
+}
+
+/// What a daemon exits with; what went wrong is one line on standard error and in the log.
+pub fn status(end: Result<(), impl Display>) -> ExitCode {
+    match end {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            crate::log::fatal(format_args!("{problem:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// Reads the command line: the configuration directory, and what else stood there, for the program to judge.
 ///

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use config::Config;
-use daemon::{arguments, log, version};
+use daemon::{arguments, version};
 
 mod children;
 mod guard;
@@ -23,24 +23,13 @@ use children::Plan;
 
 /// The program.
 pub fn main() -> ExitCode {
-    let dir = match arguments::read_dir_only("master") {
-        Ok(dir) => dir,
-        Err(status) => return status,
-    };
-    match start(&dir) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            log::fatal(problem);
-            ExitCode::FAILURE
-        }
-    }
+    arguments::run("master", start)
 }
 
 fn start(dir: &Path) -> Result<(), String> {
-    let config = Config::load(dir).map_err(|problems| lines(&problems))?;
+    let config = Config::load(dir).map_err(config::lines)?;
     layout::make_log_folder(&config);
-    log::init("master", &crate::set_up::log(&config))
-        .map_err(|e| format!("maillog_file {}: {e}", config.text("maillog_file")))?;
+    crate::set_up::open_log("master", &config)?;
     let _ = daemon::limits::raise_descriptors();
     layout::make(&config).map_err(|e| e.to_string())?;
     let _only_one = guard::lock(&config)?;
@@ -51,9 +40,4 @@ fn start(dir: &Path) -> Result<(), String> {
     tracing::info!("daemon started -- version {}, configuration {}", version::short(), dir.display());
     config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     runtime.block_on(children::run(Plan { config, listeners }))
-}
-
-/// All problems, a line each.
-fn lines(problems: &[config::Problem]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::Config;
+use daemon::arguments;
 use durable::Dir;
 use privileges::{Exec, Jail, Network};
 use spool::Spool;
@@ -39,22 +40,11 @@ use enter::Entry;
 /// The program.
 #[must_use]
 pub fn main() -> ExitCode {
-    let dir = match daemon::arguments::read_dir_only("pickup") {
-        Ok(dir) => dir,
-        Err(status) => return status,
-    };
-    match run(&dir) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            daemon::log::fatal(format!("{error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+    arguments::run("pickup", run)
 }
 
 fn run(dir: &Path) -> anyhow::Result<()> {
-    let config = read(dir)?;
-    daemon::log::init("pickup", &set_up::log(&config))?;
+    let config = set_up::begin("pickup", dir).map_err(anyhow::Error::msg)?;
     // Before any thread starts: they inherit the mask.
     let signals = watch::Signals::block()?;
     let queue = PathBuf::from(config.text("queue_directory"));
@@ -78,20 +68,13 @@ fn run(dir: &Path) -> anyhow::Result<()> {
         entry.enter_all();
         match events.wait(LOOK)? {
             watch::Event::Look => {}
-            watch::Event::Reload => match read(dir) {
+            watch::Event::Reload => match Config::load(dir).map_err(config::lines) {
                 Ok(config) => entry = Arc::new(Entry::new(&config, spool.clone(), maildrop.clone())),
-                Err(error) => tracing::error!("reload: {error}; going on with the old configuration"),
+                Err(problems) => tracing::error!("reload: {problems}; going on with the old configuration"),
             },
             watch::Event::End => return Ok(()),
         }
     }
-}
-
-fn read(dir: &Path) -> anyhow::Result<Config> {
-    Config::load(dir).map_err(|problems| {
-        let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
-        anyhow::anyhow!("{}", lines.join("\n"))
-    })
 }
 
 /// A socket that everybody may write to, who can get at `public`. One left by a program that is gone is replaced.

@@ -118,12 +118,9 @@ fn run(options: Options) -> Result<(), Exit> {
 
 /// Reads the configuration; all that is wrong in it, a line each.
 pub(crate) fn load(dir: &Path) -> Result<Config, Exit> {
-    Config::load(dir).map_err(|problems| {
-        let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
-        match problems.iter().any(|problem| problem.passes) {
-            true => Exit::temporary(lines.join("\n")),
-            false => Exit::config(lines.join("\n")),
-        }
+    Config::load(dir).map_err(|problems| match problems.iter().any(|problem| problem.passes) {
+        true => Exit::temporary(config::lines(problems)),
+        false => Exit::config(config::lines(problems)),
     })
 }
 

@@ -8,10 +8,23 @@ use config::Config;
 use daemon::{log, shutdown};
 use privileges::{Error, Jail};
 
-/// Where the log goes.
-#[must_use]
-pub fn log(config: &Config) -> log::Settings {
-    log::Settings { name: config.text("syslog_name").into(), file: config.path("maillog_file") }
+/// Reads the configuration and opens the log.
+///
+/// # Errors
+/// The lines for the log.
+pub fn begin(program: &str, dir: &Path) -> Result<Config, String> {
+    let config = Config::load(dir).map_err(config::lines)?;
+    open_log(program, &config)?;
+    Ok(config)
+}
+
+/// Opens the log where the configuration wants it.
+///
+/// # Errors
+/// The line for standard error.
+pub fn open_log(program: &str, config: &Config) -> Result<(), String> {
+    let settings = log::Settings { name: config.text("syslog_name").into(), file: config.path("maillog_file") };
+    log::init(program, &settings).map_err(|e| format!("maillog_file {}: {e}", config.text("maillog_file")))
 }
 
 /// Who has mail here.

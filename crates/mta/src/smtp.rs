@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use config::Config;
-use daemon::{arguments, limits, log};
+use daemon::{arguments, limits};
 use privileges::{Exec, Jail, Network};
 
 use crate::set_up;
@@ -35,22 +35,11 @@ use settings::Settings;
 
 /// The program.
 pub fn main() -> ExitCode {
-    let dir = match arguments::read_dir_only("smtp") {
-        Ok(dir) => dir,
-        Err(status) => return status,
-    };
-    match start(&dir) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            log::fatal(problem);
-            ExitCode::FAILURE
-        }
-    }
+    arguments::run("smtp", start)
 }
 
 fn start(dir: &Path) -> Result<(), String> {
-    let config = Config::load(dir).map_err(|problems| problems.first().map(ToString::to_string).unwrap_or_default())?;
-    log::init("smtp", &set_up::log(&config)).map_err(|e| format!("maillog_file: {e}"))?;
+    let config = set_up::begin("smtp", dir)?;
     let _ = limits::raise_descriptors();
     let socket = set_up::private_socket(&config, "smtp")?;
     let settings = Settings::new(&config);

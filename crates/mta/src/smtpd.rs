@@ -15,7 +15,7 @@ use std::sync::Arc;
 use config::Config;
 use daemon::shutdown::Signals;
 use daemon::tls::Tls;
-use daemon::{Channel, arguments, limits, log};
+use daemon::{Channel, arguments, limits};
 use durable::Dir;
 use privileges::{Exec, Jail, Network};
 use spool::{Queue, Spool};
@@ -44,22 +44,11 @@ use server::Server;
 
 /// The program.
 pub fn main() -> ExitCode {
-    let dir = match arguments::read_dir_only("smtpd") {
-        Ok(dir) => dir,
-        Err(status) => return status,
-    };
-    match start(&dir) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            log::fatal(problem);
-            ExitCode::FAILURE
-        }
-    }
+    arguments::run("smtpd", start)
 }
 
 fn start(dir: &Path) -> Result<(), String> {
-    let config = Config::load(dir).map_err(|problems| problems.first().map(ToString::to_string).unwrap_or_default())?;
-    log::init("smtpd", &set_up::log(&config)).map_err(|e| format!("maillog_file: {e}"))?;
+    let config = set_up::begin("smtpd", dir)?;
     let descriptors = limits::raise_descriptors();
     let control = privileges::descriptors::inherited().map_err(|e| e.to_string())?;
     let queue = config.text("queue_directory").to_owned();

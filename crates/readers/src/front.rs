@@ -18,10 +18,7 @@ use crate::Service;
 
 /// The program. `make` builds the protocol from the configuration.
 pub fn main<P: Protocol>(service: &Service, make: impl FnOnce(&Config) -> P) -> ExitCode {
-    match arguments::read_dir_only(service.front) {
-        Ok(dir) => crate::run(|| start(service, &dir, make)),
-        Err(status) => status,
-    }
+    arguments::run(service.front, |dir| start(service, dir, make))
 }
 
 fn start<P: Protocol>(service: &Service, dir: &Path, make: impl FnOnce(&Config) -> P) -> Result<(), String> {

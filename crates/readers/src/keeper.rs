@@ -24,10 +24,7 @@ use crate::Service;
 
 /// The program.
 pub fn main(service: &Service) -> ExitCode {
-    match arguments::read_dir_only(service.keeper) {
-        Ok(dir) => crate::run(|| start(service, &dir)),
-        Err(status) => status,
-    }
+    arguments::run(service.keeper, |dir| start(service, dir))
 }
 
 fn start(service: &Service, dir: &Path) -> Result<(), String> {
@@ -59,7 +56,7 @@ fn start(service: &Service, dir: &Path) -> Result<(), String> {
 }
 
 fn reload(dir: &Path) -> Option<Policy> {
-    match crate::load(dir) {
+    match Config::load(dir).map_err(config::lines) {
         Ok(config) => {
             tracing::info!("reload -- version {}, configuration {}", version::short(), dir.display());
             Some(policy(&config))

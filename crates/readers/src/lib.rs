@@ -11,7 +11,6 @@ pub mod mailbox;
 pub mod worker;
 
 use std::path::Path;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use config::Config;
@@ -56,29 +55,12 @@ impl Silence {
     }
 }
 
-/// Runs a program's body; what goes wrong is one line on standard error and in the log.
-fn run(body: impl FnOnce() -> Result<(), String>) -> ExitCode {
-    match body() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            log::fatal(problem);
-            ExitCode::FAILURE
-        }
-    }
-}
-
 /// Reads the configuration and opens the log.
 fn prepare(program: &str, dir: &Path) -> Result<Config, String> {
-    let config = load(dir)?;
+    let config = Config::load(dir).map_err(config::lines)?;
     let settings = log::Settings { name: config.text("syslog_name").into(), file: config.path("maillog_file") };
     log::init(program, &settings).map_err(|e| format!("maillog_file {}: {e}", config.text("maillog_file")))?;
     Ok(config)
-}
-
-fn load(dir: &Path) -> Result<Config, String> {
-    let lines =
-        |problems: Vec<config::Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    Config::load(dir).map_err(lines)
 }
 
 fn accounts(config: &Config) -> accounts::Accounts {

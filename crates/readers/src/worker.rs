@@ -29,7 +29,7 @@ pub fn main<M: Mail>(service: &Service, make: impl FnOnce(&Config, &Account) -> 
         eprintln!("usage: {} [-c DIR] --user NAME (started by {})", service.worker, service.keeper);
         return ExitCode::from(2);
     };
-    crate::run(|| start(service, &dir, user, make))
+    arguments::status(start(service, &dir, user, make))
 }
 
 fn start<M: Mail>(

@@ -17,27 +17,15 @@ mod writer;
 use std::path::Path;
 use std::process::ExitCode;
 
-use config::Config;
-use daemon::{arguments, limits, log};
+use daemon::{arguments, limits};
 
 /// The program.
 pub fn main() -> ExitCode {
-    let dir = match arguments::read_dir_only("local") {
-        Ok(dir) => dir,
-        Err(status) => return status,
-    };
-    match start(&dir) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            log::fatal(problem);
-            ExitCode::FAILURE
-        }
-    }
+    arguments::run("local", start)
 }
 
 fn start(dir: &Path) -> Result<(), String> {
-    let config = Config::load(dir).map_err(|problems| problems.iter().map(|p| format!("{p}\n")).collect::<String>())?;
-    log::init("local", &crate::set_up::log(&config)).map_err(|e| e.to_string())?;
+    let config = crate::set_up::begin("local", dir)?;
     let _ = limits::raise_descriptors();
     daemon::shutdown::end_with_parent();
     let socket = crate::set_up::private_socket(&config, "local")?;

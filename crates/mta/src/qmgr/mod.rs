@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use config::Config;
 use daemon::shutdown::Signals;
-use daemon::{arguments, limits, log};
+use daemon::{arguments, limits};
 use durable::Dir;
 use privileges::{Exec, Jail, Network};
 use routes::Router;
@@ -55,22 +55,11 @@ const STALE: Duration = Duration::from_secs(3600);
 
 /// The program.
 pub fn main() -> ExitCode {
-    let dir = match arguments::read_dir_only("qmgr") {
-        Ok(dir) => dir,
-        Err(status) => return status,
-    };
-    match start(&dir) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            log::fatal(problem);
-            ExitCode::FAILURE
-        }
-    }
+    arguments::run("qmgr", start)
 }
 
 fn start(dir: &Path) -> Result<(), String> {
-    let config = Config::load(dir).map_err(|problems| problems.iter().map(|p| format!("{p}\n")).collect::<String>())?;
-    log::init("qmgr", &set_up::log(&config)).map_err(|e| e.to_string())?;
+    let config = set_up::begin("qmgr", dir)?;
     let descriptors = limits::raise_descriptors();
     let queue = Path::new(config.text("queue_directory"));
     let mut readable = set_up::system_files();
