@@ -4,32 +4,19 @@
 
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
 
-use crate::text::logical_lines;
+use crate::rules::{Line, Rules};
 use crate::{Found, Problem};
 
 /// What a table of networks says.
 #[derive(Debug)]
-pub struct Networks {
-    file: Arc<Path>,
-    rules: Vec<Rule>,
-}
+pub struct Networks(Rules<Test, String>);
 
 #[derive(Debug)]
-struct Rule {
-    line: usize,
+struct Test {
     network: Network,
     /// `!` in front: it applies outside the network.
     inside: bool,
-    then: Then,
-}
-
-#[derive(Debug)]
-enum Then {
-    Answer(String),
-    /// Else go on with the rule of this number, behind `endif`.
-    If(usize),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,53 +31,15 @@ impl Networks {
     /// # Errors
     /// Every line that makes no sense.
     pub fn parse(file: &Path, text: &str) -> Result<Self, Vec<Problem>> {
-        let mut rules: Vec<Rule> = Vec::new();
-        let mut open: Vec<usize> = Vec::new();
-        let mut problems = Vec::new();
-        for (line, text) in logical_lines(text) {
-            let mut wrong = |text: String| problems.push(Problem { file: file.into(), line, text });
-            match parse_line(line, &text) {
-                Ok(Some(rule)) => {
-                    if matches!(rule.then, Then::If(_)) {
-                        open.push(rules.len());
-                    }
-                    rules.push(rule);
-                }
-                Ok(None) => match open.pop() {
-                    Some(at) => rules[at].then = Then::If(rules.len()),
-                    None => wrong("\"endif\" without \"if\"".into()),
-                },
-                Err(text) => wrong(text),
-            }
-        }
-        let missing = |at: &usize| Problem {
-            file: file.into(),
-            line: rules[*at].line,
-            text: "\"endif\" is missing for this \"if\"".into(),
-        };
-        if problems.is_empty() {
-            problems.extend(open.iter().map(missing));
-        }
-        if problems.is_empty() { Ok(Self { file: file.into(), rules }) } else { Err(problems) }
+        Rules::parse(file, text, parse_line).map(Self)
     }
 
     /// What the first rule that applies to the address says; a key that is no address has none.
     #[must_use]
     pub fn find(&self, key: &str) -> Option<Found> {
         let address: IpAddr = key.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
-        let mut at = 0;
-        while let Some(rule) = self.rules.get(at) {
-            at += 1;
-            let applies = rule.network.holds(address) == rule.inside;
-            match &rule.then {
-                Then::If(end) if !applies => at = *end,
-                Then::Answer(value) if applies => {
-                    return Some(Found { value: value.clone(), file: self.file.clone(), line: rule.line });
-                }
-                Then::If(_) | Then::Answer(_) => {}
-            }
-        }
-        None
+        let holds = |test: &Test| test.network.holds(address) == test.inside;
+        self.0.find(holds, |test, value| holds(test).then(|| value.clone()))
     }
 }
 
@@ -110,11 +59,7 @@ impl Network {
     }
 }
 
-/// `None`: `endif`.
-fn parse_line(line: usize, text: &str) -> Result<Option<Rule>, String> {
-    if text.eq_ignore_ascii_case("endif") {
-        return Ok(None);
-    }
+fn parse_line(text: &str) -> Result<Line<Test, String>, String> {
     let (first, rest) = text.split_once([' ', '\t']).unwrap_or((text, ""));
     let condition = first.eq_ignore_ascii_case("if");
     let text = if condition { rest.trim_start() } else { text };
@@ -123,14 +68,13 @@ fn parse_line(line: usize, text: &str) -> Result<Option<Rule>, String> {
         None => (true, text),
     };
     let (network, result) = text.split_once([' ', '\t']).unwrap_or((text, ""));
-    let network = parse_network(network)?;
-    let then = match (condition, result.trim()) {
-        (true, "") => Then::If(0),
-        (true, _) => return Err("nothing may stand behind the network of \"if\"".into()),
-        (false, "") => return Err("the result is missing behind the network".into()),
-        (false, result) => Then::Answer(result.into()),
-    };
-    Ok(Some(Rule { line, network, inside, then }))
+    let test = Test { network: parse_network(network)?, inside };
+    match (condition, result.trim()) {
+        (true, "") => Ok(Line::If(test)),
+        (true, _) => Err("nothing may stand behind the network of \"if\"".into()),
+        (false, "") => Err("the result is missing behind the network".into()),
+        (false, result) => Ok(Line::Answer(test, result.into())),
+    }
 }
 
 fn parse_network(text: &str) -> Result<Network, String> {

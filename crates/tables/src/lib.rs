@@ -24,6 +24,7 @@ pub mod cidr;
 mod live;
 mod names;
 pub mod pattern;
+mod rules;
 mod spec;
 pub mod text;
 

@@ -6,40 +6,27 @@
 //! key. What it cannot do is an error with its line.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use regex::{Captures, Regex, RegexBuilder};
 
-use crate::text::logical_lines;
+use crate::rules::{Line, Rules};
 use crate::{Found, Problem};
 
 /// What a table of patterns says.
 #[derive(Debug)]
-pub struct Patterns {
-    file: Arc<Path>,
-    rules: Vec<Rule>,
-}
+pub struct Patterns(Rules<Test, Vec<Piece>>);
 
 #[derive(Debug)]
-struct Rule {
-    line: usize,
+struct Test {
     pattern: Regex,
     /// `!` in front: it applies where the pattern does not match.
     sense: Sense,
-    then: Then,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sense {
     Matches,
     Differs,
-}
-
-#[derive(Debug)]
-enum Then {
-    Answer(Vec<Piece>),
-    /// Else go on with the rule of this number, behind `endif`.
-    If(usize),
 }
 
 /// A part of a result.
@@ -55,59 +42,18 @@ impl Patterns {
     /// # Errors
     /// Every line that makes no sense.
     pub fn parse(file: &Path, text: &str) -> Result<Self, Vec<Problem>> {
-        let mut rules: Vec<Rule> = Vec::new();
-        let mut open: Vec<usize> = Vec::new();
-        let mut problems = Vec::new();
-        for (line, text) in logical_lines(text) {
-            let mut wrong = |text: String| problems.push(Problem { file: file.into(), line, text });
-            match parse_line(line, &text) {
-                Ok(Some(rule)) => {
-                    if matches!(rule.then, Then::If(_)) {
-                        open.push(rules.len());
-                    }
-                    rules.push(rule);
-                }
-                Ok(None) => match open.pop() {
-                    Some(at) => rules[at].then = Then::If(rules.len()),
-                    None => wrong("\"endif\" without \"if\"".into()),
-                },
-                Err(text) => wrong(text),
-            }
-        }
-        if problems.is_empty() {
-            problems.extend(open.iter().map(|at| Problem {
-                file: file.into(),
-                line: rules[*at].line,
-                text: "\"endif\" is missing for this \"if\"".into(),
-            }));
-        }
-        if problems.is_empty() { Ok(Self { file: file.into(), rules }) } else { Err(problems) }
+        Rules::parse(file, text, parse_line).map(Self)
     }
 
     /// What the first rule that applies to the key says.
     #[must_use]
     pub fn find(&self, key: &str) -> Option<Found> {
-        let mut at = 0;
-        while let Some(rule) = self.rules.get(at) {
-            at += 1;
-            match &rule.then {
-                Then::If(end) => {
-                    if rule.pattern.is_match(key) != (rule.sense == Sense::Matches) {
-                        at = *end;
-                    }
-                }
-                Then::Answer(pieces) => {
-                    if let Some(value) = rule.answer(pieces, key) {
-                        return Some(Found { value, file: self.file.clone(), line: rule.line });
-                    }
-                }
-            }
-        }
-        None
+        let holds = |test: &Test| test.pattern.is_match(key) == (test.sense == Sense::Matches);
+        self.0.find(holds, |test, pieces| test.answer(pieces, key))
     }
 }
 
-impl Rule {
+impl Test {
     fn answer(&self, pieces: &[Piece], key: &str) -> Option<String> {
         match self.sense {
             Sense::Matches => self.pattern.captures(key).map(|groups| fill(pieces, Some(&groups))),
@@ -126,11 +72,7 @@ fn fill(pieces: &[Piece], groups: Option<&Captures<'_>>) -> String {
     pieces.iter().map(piece).collect()
 }
 
-/// `None`: `endif`.
-fn parse_line(line: usize, text: &str) -> Result<Option<Rule>, String> {
-    if text.eq_ignore_ascii_case("endif") {
-        return Ok(None);
-    }
+fn parse_line(text: &str) -> Result<Line<Test, Vec<Piece>>, String> {
     let condition = text
         .get(..2)
         .filter(|word| word.eq_ignore_ascii_case("if"))
@@ -143,13 +85,15 @@ fn parse_line(line: usize, text: &str) -> Result<Option<Rule>, String> {
     };
     let (pattern, flags, result) = divide(rest)?;
     let pattern = build(pattern, flags)?;
-    let then = match (condition, result) {
-        (Some(_), "") => Then::If(0),
-        (Some(_), _) => return Err("nothing may stand behind the pattern of \"if\"".into()),
-        (None, "") => return Err("the result is missing behind the pattern".into()),
-        (None, result) => Then::Answer(pieces(result, &pattern, sense)?),
-    };
-    Ok(Some(Rule { line, pattern, sense, then }))
+    match (condition, result) {
+        (Some(_), "") => Ok(Line::If(Test { pattern, sense })),
+        (Some(_), _) => Err("nothing may stand behind the pattern of \"if\"".into()),
+        (None, "") => Err("the result is missing behind the pattern".into()),
+        (None, result) => {
+            let pieces = pieces(result, &pattern, sense)?;
+            Ok(Line::Answer(Test { pattern, sense }, pieces))
+        }
+    }
 }
 
 /// Pattern, flags, result. A backslash hides the sign that ends the pattern.
