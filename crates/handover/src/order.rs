@@ -6,7 +6,7 @@
 
 use mail::{Address, EnhancedStatus, QueueId};
 
-use crate::packet::{Malformed, Reader, Writer};
+use crate::packet::{Malformed, Packed, Reader, Writer};
 
 /// One message to one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,9 +73,8 @@ impl From<Vec<Address>> for Expansion {
     }
 }
 
-impl Order {
-    /// Appends it to a packet.
-    pub fn write(&self, to: &mut Writer) {
+impl Packed for Order {
+    fn write(&self, to: &mut Writer) {
         for number in [self.number, self.arrival, self.active, self.offset, self.length] {
             to.number(number);
         }
@@ -85,11 +84,7 @@ impl Order {
         to.address(self.original.as_ref());
     }
 
-    /// Reads what `write` wrote.
-    ///
-    /// # Errors
-    /// When it is anything else.
-    pub fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+    fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
         let [number, arrival, active, offset, length] =
             [from.number()?, from.number()?, from.number()?, from.number()?, from.number()?];
         let (id, sender, recipient, original) =
@@ -99,9 +94,8 @@ impl Order {
     }
 }
 
-impl Reply {
-    /// Appends it to a packet.
-    pub fn write(&self, to: &mut Writer) {
+impl Packed for Reply {
+    fn write(&self, to: &mut Writer) {
         to.number(self.number);
         match &self.outcome {
             Outcome::Sent(status, text) => said(to, 0, *status, text),
@@ -115,11 +109,7 @@ impl Reply {
         }
     }
 
-    /// Reads what `write` wrote.
-    ///
-    /// # Errors
-    /// When it is anything else.
-    pub fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+    fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
         let number = from.number()?;
         let outcome = match from.octet()? {
             0 => Outcome::Sent(from.status()?, from.text()?.into()),
@@ -131,7 +121,9 @@ impl Reply {
         };
         Ok(Self { number, outcome })
     }
+}
 
+impl Reply {
     /// This reply as replies that each fit a packet.
     #[must_use]
     pub fn split(self) -> Vec<Self> {

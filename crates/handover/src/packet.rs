@@ -1,4 +1,4 @@
-//! Fields of a packet: octets, numbers and texts, each length known before it is read.
+//! Packets and their fields: octets, numbers and texts, each length known before it is read.
 //!
 //! Numbers are eight octets, least first; a text is its length in four octets and its UTF-8. Reading never allocates
 //! more than the packet holds.
@@ -26,6 +26,18 @@ pub struct Writer(Vec<u8>);
 /// Takes fields off the front.
 #[derive(Debug)]
 pub struct Reader<'a>(&'a [u8]);
+
+/// What packets are made of, one after another.
+pub trait Packed: Sized {
+    /// Appends it to a packet.
+    fn write(&self, to: &mut Writer);
+
+    /// Reads what `write` wrote.
+    ///
+    /// # Errors
+    /// When it is anything else.
+    fn read(from: &mut Reader<'_>) -> Result<Self, Malformed>;
+}
 
 impl Writer {
     /// The octets written so far.

@@ -12,7 +12,7 @@ use mail::{Address, Body, Notify, QueueId, Ret};
 
 use crate::channel::MAX_PACKET;
 use crate::order::{Outcome, Reply};
-use crate::packet::{Malformed, Reader, Writer};
+use crate::packet::{Malformed, Packed, Reader, Writer};
 
 /// One message to one next hop.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,9 +141,10 @@ impl RelayOrder {
         let taken: usize = self.recipients.iter().map(RelayRecipient::size).sum();
         taken + recipient.size() + HEAD <= MAX_PACKET
     }
+}
 
-    /// Appends it to a packet.
-    pub fn write(&self, to: &mut Writer) {
+impl Packed for RelayOrder {
+    fn write(&self, to: &mut Writer) {
         for number in [self.number, self.arrival, self.active, self.offset, self.length] {
             to.number(number);
         }
@@ -155,11 +156,7 @@ impl RelayOrder {
         self.recipients.iter().for_each(|recipient| recipient.write(to));
     }
 
-    /// Reads what `write` wrote.
-    ///
-    /// # Errors
-    /// When it is anything else.
-    pub fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+    fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
         let [number, arrival, active, offset, length] =
             [from.number()?, from.number()?, from.number()?, from.number()?, from.number()?];
         offset.checked_add(length).ok_or(Malformed)?;
@@ -254,9 +251,9 @@ impl RelayRecipient {
 /// No NOTIFY parameter.
 const UNSAID: u8 = 8;
 
-impl Report {
-    /// Appends it to a packet, its texts cut to [`MAX_TEXT`].
-    pub fn write(&self, to: &mut Writer) {
+impl Packed for Report {
+    /// Its texts are cut to [`MAX_TEXT`].
+    fn write(&self, to: &mut Writer) {
         match self {
             Self::Recipient(reply, remote) => {
                 to.octet(0);
@@ -283,11 +280,7 @@ impl Report {
         }
     }
 
-    /// Reads what `write` wrote.
-    ///
-    /// # Errors
-    /// When it is anything else.
-    pub fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+    fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
         match from.octet()? {
             0 => {
                 let reply = Reply::read(from)?;

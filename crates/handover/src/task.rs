@@ -4,7 +4,7 @@
 
 use mail::{Address, QueueId};
 
-use crate::packet::{Malformed, Reader, Writer};
+use crate::packet::{Malformed, Packed, Reader, Writer};
 
 /// One message to deliver as the user that this mda is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,9 +44,8 @@ pub enum What {
     File(String),
 }
 
-impl Task {
-    /// Appends it to a packet.
-    pub fn write(&self, to: &mut Writer) {
+impl Packed for Task {
+    fn write(&self, to: &mut Writer) {
         for number in [self.number, self.offset, self.length] {
             to.number(number);
         }
@@ -66,11 +65,7 @@ impl Task {
         to.text(text);
     }
 
-    /// Reads what `write` wrote.
-    ///
-    /// # Errors
-    /// When it is anything else.
-    pub fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+    fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
         let [number, offset, length] = [from.number()?, from.number()?, from.number()?];
         let (id, sender) = (from.id()?, from.optional_address()?);
         let (recipient, original) = (from.address()?, from.address()?);

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use handover::packet::{Reader, Writer};
+use handover::packet::{Packed, Reader, Writer};
 use handover::{Outcome, Reply, Task, channel};
 use mail::EnhancedStatus;
 

@@ -5,6 +5,7 @@ pub mod cleanup;
 pub mod control;
 pub mod local;
 pub mod master;
+mod orders;
 pub mod pickup;
 pub mod qmgr;
 pub mod sendmail;

@@ -21,7 +21,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::Config;
 use daemon::arguments;
 use durable::Dir;
 use privileges::{Exec, Jail, Network};
@@ -68,10 +67,11 @@ fn run(dir: &Path) -> anyhow::Result<()> {
         entry.enter_all();
         match events.wait(LOOK)? {
             watch::Event::Look => {}
-            watch::Event::Reload => match Config::load(dir).map_err(config::lines) {
-                Ok(config) => entry = Arc::new(Entry::new(&config, spool.clone(), maildrop.clone())),
-                Err(problems) => tracing::error!("reload: {problems}; going on with the old configuration"),
-            },
+            watch::Event::Reload => {
+                if let Some(config) = set_up::reload(dir) {
+                    entry = Arc::new(Entry::new(&config, spool.clone(), maildrop.clone()));
+                }
+            }
             watch::Event::End => return Ok(()),
         }
     }

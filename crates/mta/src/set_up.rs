@@ -27,6 +27,17 @@ pub fn open_log(program: &str, config: &Config) -> Result<(), String> {
     log::init(program, &settings).map_err(|e| format!("maillog_file {}: {e}", config.text("maillog_file")))
 }
 
+/// The configuration as it is now; a wrong one is one line in the log, and the caller keeps what it has.
+#[must_use]
+pub fn reload(dir: &Path) -> Option<Config> {
+    let refused = |problems: Vec<config::Problem>| {
+        let more = if problems.len() > 1 { format!(" (and {} more)", problems.len() - 1) } else { String::new() };
+        let first = problems.first().map(ToString::to_string).unwrap_or_default();
+        tracing::error!("reload refused, keeping the old configuration: {first}{more}");
+    };
+    Config::load(dir).map_err(refused).ok()
+}
+
 /// Who has mail here.
 #[must_use]
 pub fn accounts(config: &Config) -> Accounts {

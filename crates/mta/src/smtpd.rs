@@ -109,13 +109,7 @@ async fn run(control: OwnedFd, parts: Parts) -> Result<(), String> {
 async fn reload(server: Arc<Server>, signals: Signals, dir: PathBuf) {
     loop {
         signals.reload().await;
-        match Config::load(&dir) {
-            Ok(config) => server.renew(&config),
-            Err(problems) => {
-                let first = problems.first().map(ToString::to_string).unwrap_or_default();
-                tracing::error!("reload refused, keeping the old configuration: {first}");
-            }
-        }
+        set_up::reload(&dir).iter().for_each(|config| server.renew(config));
     }
 }
 

@@ -1,28 +1,23 @@
-//! The loop: orders from qmgr in, decisions, replies out, the line in the log for each.
-//!
-//! One thread. Replies that have gathered while a packet was being sent leave in the next one together.
+//! The loop: orders from qmgr in, decisions, replies out, the line in the log for each. One thread.
 
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use config::Config;
 use daemon::Channel;
 use daemon::shutdown::Signals;
-use handover::packet::{Reader, Writer};
-use handover::{Expansion, Order, Outcome, Reply, Task, channel};
+use handover::{Expansion, Order, Outcome, Reply, Task};
 use mail::EnhancedStatus;
-use tokio::io::Interest;
-use tokio::net::UnixDatagram;
 use tokio::sync::mpsc;
 
 use super::decide::{Decider, Decision};
 use super::line::Line;
 use super::writer::{Job, Writers};
-
-/// A packet of replies is sent when it has grown to this.
-const FULL_PACKET: usize = channel::MAX_PACKET / 4;
+use crate::orders::{self, Door};
+use crate::set_up;
 
 /// What all connections share.
 struct Local {
@@ -46,8 +41,7 @@ pub(super) struct Asked {
 /// Serves until SIGTERM.
 pub(super) async fn run(config: Config, socket: OwnedFd) -> Result<(), String> {
     let signals = Signals::listen().map_err(|e| e.to_string())?;
-    // In truth a listening SEQPACKET socket: the runtime only watches it.
-    let listener = UnixDatagram::from_std(socket.into()).map_err(|e| e.to_string())?;
+    let door = Door::new(socket).map_err(|e| e.to_string())?;
     let dir = config.dir().to_owned();
     let local = Rc::new(Local {
         decider: RefCell::new(Decider::new(&config)),
@@ -57,21 +51,10 @@ pub(super) async fn run(config: Config, socket: OwnedFd) -> Result<(), String> {
     loop {
         tokio::select! {
             () = signals.stop.cancelled() => return Ok(()),
-            () = signals.reload() => match Config::load(&dir) {
-                Ok(config) => local.renew(&config),
-                Err(_) => tracing::warn!("reload refused: the configuration has errors"),
+            () = signals.reload() => if let Some(config) = set_up::reload(&dir) {
+                local.renew(&config);
             },
-            ready = listener.readable() => {
-                let accept = || channel::accept(&listener);
-                match ready.and_then(|()| listener.try_io(Interest::READABLE, accept)) {
-                    Ok(connection) => drop(tokio::task::spawn_local(Rc::clone(&local).connection(connection))),
-                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                    Err(error) => {
-                        tracing::warn!("cannot accept a connection: {error}");
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                    }
-                }
-            }
+            connection = door.next() => drop(tokio::task::spawn_local(Rc::clone(&local).connection(connection))),
         }
     }
 }
@@ -85,33 +68,10 @@ impl Local {
     }
 
     async fn connection(self: Rc<Self>, socket: OwnedFd) {
-        let Ok(channel) = Channel::new(socket).map(Rc::new) else { return };
+        let Ok(channel) = Channel::new(socket).map(Arc::new) else { return };
         let (replies, waiting) = mpsc::unbounded_channel();
-        let mut sender = tokio::task::spawn_local(send_replies(Rc::clone(&channel), waiting));
-        let mut buffer = vec![0; channel::MAX_PACKET];
-        loop {
-            let received = tokio::select! {
-                received = channel.receive(&mut buffer) => received,
-                // Without its replies qmgr would wait for ever; when the connection ends it gives the orders out again.
-                error = &mut sender => Err(error.unwrap_or_else(std::io::Error::other)),
-            };
-            let (packet, mut descriptors) = match received {
-                Ok(Some(received)) => received,
-                Ok(None) => break,
-                Err(error) => {
-                    tracing::warn!("lost the connection to qmgr: {error}");
-                    break;
-                }
-            };
-            match (Order::read(&mut Reader::new(packet)), descriptors.pop()) {
-                (Ok(order), Some(file)) if descriptors.is_empty() => self.take(order, file, &replies),
-                _ => {
-                    tracing::warn!("qmgr sent what is no order; connection closed");
-                    break;
-                }
-            }
-        }
-        sender.abort();
+        let sender = tokio::task::spawn_local(orders::send(channel.clone(), waiting));
+        orders::receive(&channel, sender, |order, file| self.take(order, file, &replies)).await;
     }
 
     fn take(&self, order: Order, file: OwnedFd, replies: &mpsc::UnboundedSender<Reply>) {
@@ -200,22 +160,4 @@ impl Asked {
             let _ = self.replies.send(reply);
         }
     }
-}
-
-/// Ends with the error of the connection.
-async fn send_replies(channel: Rc<Channel>, mut waiting: mpsc::UnboundedReceiver<Reply>) -> std::io::Error {
-    let mut packet = Writer::default();
-    while let Some(reply) = waiting.recv().await {
-        packet.clear();
-        reply.write(&mut packet);
-        while packet.octets().len() < FULL_PACKET
-            && let Ok(more) = waiting.try_recv()
-        {
-            more.write(&mut packet);
-        }
-        if let Err(error) = channel.send(packet.octets(), &[]).await {
-            return error;
-        }
-    }
-    std::io::ErrorKind::BrokenPipe.into()
 }

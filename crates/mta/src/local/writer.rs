@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use config::Config;
 use daemon::Channel;
-use handover::packet::{Reader, Writer};
+use handover::packet::{Packed, Reader, Writer};
 use handover::{Outcome, Reply, Task, channel};
 use mail::EnhancedStatus;
 use tokio::process::{Child, Command};

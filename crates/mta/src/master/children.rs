@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 
 use super::passwords::Checker;
 use crate::control::{self, Service};
+use crate::set_up;
 
 /// What master starts with.
 pub(super) struct Plan {
@@ -93,15 +94,7 @@ async fn serve(signals: &Signals, dir: &Path, kept: &[Kept], shared: &Shared) {
 
 /// Reads the configuration again and tells everybody to do so too; a wrong one changes nothing.
 async fn reload(dir: &Path, kept: &[Kept], shared: &Shared) {
-    let config = match Config::load(dir) {
-        Ok(config) => config,
-        Err(problems) => {
-            let more = if problems.len() > 1 { format!(" (and {} more)", problems.len() - 1) } else { String::new() };
-            let first = problems.first().map(ToString::to_string).unwrap_or_default();
-            tracing::error!("reload refused, keeping the old configuration: {first}{more}");
-            return;
-        }
-    };
+    let Some(config) = set_up::reload(dir) else { return };
     tracing::info!("reload -- version {}, configuration {}", version::short(), dir.display());
     config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     *lock(&shared.certificate) = certificate(&config);

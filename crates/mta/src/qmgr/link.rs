@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::Channel;
-use handover::packet::{Malformed, Reader, Writer};
+use handover::packet::{Packed, Reader, Writer};
 use handover::{Order, RelayOrder, Reply, Report, channel};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
@@ -18,16 +18,9 @@ pub trait Dialogue {
     /// The program, which is also the name of its socket.
     const PROGRAM: &'static str;
     /// What it is told, one in a packet.
-    type Order: Send;
+    type Order: Packed + Send;
     /// What it tells, many in a packet.
-    type Reply: Send;
-    /// Appends an order to a packet.
-    fn write(order: &Self::Order, to: &mut Writer);
-    /// Reads the next reply.
-    ///
-    /// # Errors
-    /// When it is none.
-    fn read(from: &mut Reader<'_>) -> Result<Self::Reply, Malformed>;
+    type Reply: Packed + Send;
 }
 
 /// With `local`.
@@ -42,28 +35,12 @@ impl Dialogue for Local {
     const PROGRAM: &'static str = "local";
     type Order = Order;
     type Reply = Reply;
-
-    fn write(order: &Order, to: &mut Writer) {
-        order.write(to);
-    }
-
-    fn read(from: &mut Reader<'_>) -> Result<Reply, Malformed> {
-        Reply::read(from)
-    }
 }
 
 impl Dialogue for Smtp {
     const PROGRAM: &'static str = "smtp";
     type Order = RelayOrder;
     type Reply = Report;
-
-    fn write(order: &RelayOrder, to: &mut Writer) {
-        order.write(to);
-    }
-
-    fn read(from: &mut Reader<'_>) -> Result<Report, Malformed> {
-        Report::read(from)
-    }
 }
 
 /// An order for one connection.
@@ -130,7 +107,7 @@ async fn talk<D: Dialogue>(
                 let mut reader = Reader::new(octets);
                 let mut replies = Vec::new();
                 while !reader.is_empty() {
-                    replies.push(D::read(&mut reader).map_err(std::io::Error::other)?);
+                    replies.push(D::Reply::read(&mut reader).map_err(std::io::Error::other)?);
                 }
                 let _ = events.send(Event::Replies(replies));
             }
@@ -138,7 +115,7 @@ async fn talk<D: Dialogue>(
                 let Some(sending) = sending else { return Ok(()) };
                 if sending.connection == connection {
                     packet.clear();
-                    D::write(&sending.order, &mut packet);
+                    sending.order.write(&mut packet);
                     channel.send(packet.octets(), &[sending.file.as_fd()]).await?;
                 }
             }

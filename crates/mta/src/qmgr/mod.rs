@@ -132,9 +132,8 @@ async fn serve(config: Config, spool: Spool, descriptors: usize) -> Result<(), S
             _ = look.tick() => qmgr.look(),
             _ = look_at_deferred.tick() => qmgr.scan(Queue::Deferred),
             () = tokio::time::sleep(due) => {}
-            () = signals.reload() => match Config::load(config.dir()) {
-                Ok(config) => configure(&mut qmgr, &config, descriptors),
-                Err(_) => tracing::warn!("reload refused: the configuration has errors"),
+            () = signals.reload() => if let Some(config) = set_up::reload(config.dir()) {
+                configure(&mut qmgr, &config, descriptors);
             },
             () = signals.stop.cancelled() => break,
         }
