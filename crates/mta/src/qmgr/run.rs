@@ -50,6 +50,8 @@ pub(super) struct Qmgr {
     noting: usize,
     /// Directories that could not be listed.
     unlisted: Vec<Queue>,
+    /// All that the next listing of `deferred` shows is to be tried, whenever it is due.
+    flushing: bool,
 }
 
 impl Qmgr {
@@ -76,6 +78,7 @@ impl Qmgr {
             to_note: Vec::new(),
             noting: 0,
             unlisted: Vec::new(),
+            flushing: false,
         }
     }
 
@@ -169,6 +172,8 @@ impl Qmgr {
         for id in self.waiting.take_all() {
             self.is_ready(id, Queue::Deferred);
         }
+        // Right after the start nothing is known yet of what is deferred.
+        self.flushing = true;
         self.scan(Queue::Deferred);
     }
 
@@ -254,6 +259,9 @@ impl Qmgr {
                 self.again -= usize::from(age == Age::Again);
                 self.forget(id);
                 self.waiting.push(id, next);
+            }
+            Report::Listed(Queue::Deferred, list) if std::mem::take(&mut self.flushing) => {
+                list.into_iter().for_each(|(id, _)| self.is_ready(id, Queue::Deferred));
             }
             Report::Listed(Queue::Deferred, list) => self.waiting.listed(list, &self.known),
             Report::Found(list) => list.into_iter().for_each(|id| self.is_ready(id, Queue::Deferred)),

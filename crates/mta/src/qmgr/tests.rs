@@ -7,12 +7,17 @@ use durable::Dir;
 use durable::forgetful::{Forgetful, at_every_step};
 use handover::{Expansion, Outcome};
 use mail::{Address, EnhancedStatus, Envelope, QueueId, Recipient};
+use routes::Router;
 use spool::{Origin, Progress, Queue, Spool};
 
+use super::deliver::{Locals, Relays};
+use super::disk::{Fetch, Report};
 use super::message::{Message, Slot, State};
+use super::run::{Begin, Qmgr};
 use super::settle::{Policy, Settled, Settlement, next_try, note};
 use super::windows::Age;
 use crate::bounce::Action;
+use crate::cleanup::Cleanup;
 
 fn address(text: &str) -> Address {
     Address::parse(text).expect(text)
@@ -258,4 +263,31 @@ fn success_of_an_address_that_stands_for_many_is_told_once() {
     let lots = message.lots(Slot::succeeded);
     let told: Vec<_> = lots.iter().map(|lot| (lot.slot, lot.fate.action)).collect();
     assert_eq!(told, [(0, Action::Expanded)]);
+}
+
+#[test]
+fn what_is_flushed_before_the_queue_was_listed_is_tried_all_the_same() {
+    let (fetch, fetched) = std::sync::mpsc::channel();
+    let (orders, relays) = (tokio::sync::mpsc::unbounded_channel().0, tokio::sync::mpsc::unbounded_channel().0);
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = config::Config::load(dir.path()).expect("a configuration");
+    let begin = Begin { router: Router::new(&config), cleanup: Cleanup::new(&config), policy: policy() };
+    let relays = Relays::new(relays, super::pace(&config));
+    let mut qmgr = Qmgr::new((fetch, std::sync::mpsc::channel().0), Locals::new(orders), relays, begin);
+    let taken = |qmgr: &mut Qmgr| {
+        qmgr.take_up();
+        let taken = |fetch| if let Fetch::Take(id, Queue::Deferred) = fetch { Some(id) } else { None };
+        fetched.try_iter().filter_map(taken).collect::<Vec<_>>()
+    };
+    let listed = |number| {
+        let due = SystemTime::now() + Duration::from_secs(900);
+        Report::Listed(Queue::Deferred, vec![(QueueId::new(number, 0), due)])
+    };
+    qmgr.heard(b"flush\n");
+    assert_eq!(taken(&mut qmgr), []);
+    qmgr.reported(listed(1));
+    assert_eq!(taken(&mut qmgr), [QueueId::new(1, 0)]);
+    qmgr.reported(Report::Later(QueueId::new(1, 0), SystemTime::now() + Duration::from_secs(900)));
+    qmgr.reported(listed(2));
+    assert_eq!(taken(&mut qmgr), []);
 }
