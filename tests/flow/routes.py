@@ -97,12 +97,13 @@ def together():
 
 
 def dead_and_slow():
-    """Mail for a dead and for a silent next hop delays nobody; the dead one is left in peace, and tried when told to."""
-    port = closed_port()
+    """Mail for dead and for a silent next hop delays nobody; the dead are left in peace, and the one that is named is tried when told to."""
+    port, other = closed_port(), closed_port()
     with NextHop(connect=[STALL] * 50) as slow, NextHop() as live:
-        maps = f"inline:{{dead.example=smtp:[127.0.0.1]:{port}, slow.example=smtp:{place(slow)}, live.example=smtp:{place(live)}}}"
+        maps = f"inline:{{dead.example=smtp:[127.0.0.1]:{port}, gone.example=smtp:[127.0.0.1]:{other}, slow.example=smtp:{place(slow)}, live.example=smtp:{place(live)}}}"
         with started(transport_maps=maps, minimal_backoff_time="1h", maximal_backoff_time="2h", fast_flush_domains="dead.example") as system:
             late = [system.send(f"u{n}@dead.example") for n in range(12)]
+            [system.send(f"u{n}@gone.example") for n in range(12)]
             [system.send(f"u{n}@slow.example") for n in range(12)]
             start = time.monotonic()
             for n in range(5):
@@ -116,6 +117,8 @@ def dead_and_slow():
             system.wait("thirteen messages tied to it", lambda: destinations(system)[name]["deferred"] == 13)
             row = destinations(system)[name]
             same((row["parked"], row["window"], row["open"], 3000 < row["next_try"] <= 3600), (True, 1, 0, True))
+            gone = f"smtp:[127.0.0.1]:{other}"
+            system.wait("the other one left in peace", lambda: destinations(system)[gone]["parked"])
             alive = destinations(system)[f"smtp:{place(live)}"]
             same((alive["parked"], alive["delivered"], alive["rate"]), (False, 5, 5))
             why = facteur(system, "why", late[0])
@@ -128,7 +131,7 @@ def dead_and_slow():
                 session.expect("ETRN dead.example", "250 ")
                 session.expect("ETRN else.example", "459 ")
                 system.wait("all of it there", lambda: len(risen.messages) >= 13)
-            same(destinations(system)[name]["parked"], False)
+            same([destinations(system)[which]["parked"] for which in (name, gone)], [False, True])
             slow.close()
 
 

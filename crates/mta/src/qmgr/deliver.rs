@@ -108,6 +108,9 @@ impl Qmgr {
                 }
                 Way::Relay { transport, hop } => {
                     let to = format!("{transport}:{}", hop.text);
+                    if message.urgent.as_ref().is_some_and(|urgent| urgent.includes(&at.recipient.address)) {
+                        self.relays.windows.wake(&to);
+                    }
                     if let Some(parked) = self.relays.windows.parked(&to) {
                         let outcome = parked.outcome();
                         message.slots[slot].to = Some(to.into());

@@ -51,8 +51,8 @@ pub enum Report {
     Listed(Queue, Vec<(QueueId, SystemTime)>),
     /// A directory could not be listed.
     Unlisted(Queue),
-    /// What [`Fetch::Find`] found.
-    Found(Vec<QueueId>),
+    /// What [`Fetch::Find`] found for the domain.
+    Found(Domain, Vec<QueueId>),
     /// It was moved there.
     Moved(QueueId, Queue),
     /// One [`Record::Note`] is done.
@@ -94,7 +94,10 @@ fn take_up(spool: &Spool, rest: Duration, work: &Receiver<Fetch>, reports: &Unbo
             Fetch::Find(domain) => {
                 let (spool, reports) = (spool.clone(), reports.clone());
                 // Reads every deferred file: on a thread of its own, so that new mail is not kept waiting.
-                let look = move || drop(reports.send(Report::Found(found(&spool, &domain))));
+                let look = move || {
+                    let list = found(&spool, &domain);
+                    let _ = reports.send(Report::Found(domain, list));
+                };
                 if let Err(error) = std::thread::Builder::new().name("find".into()).spawn(look) {
                     tracing::warn!("cannot look for deferred mail: {error}");
                 }

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use handover::relay::{DsnSupport, Remote, Terms};
 use handover::{Expansion, Outcome};
-use mail::{Address, EnhancedStatus, QueueId, Recipient};
+use mail::{Address, Domain, EnhancedStatus, QueueId, Recipient};
 use spool::{QueueFile, Readers};
 
 use super::settle::Lot;
@@ -50,9 +50,31 @@ pub struct Message {
     pub notes: Notes,
     /// What the operator wants.
     pub wish: Option<Wish>,
+    /// Whose next hops are tried although they are left in peace.
+    pub urgent: Option<Urgent>,
     /// Who may still have the file open when nothing is open any more.
     pub readers: Readers,
     places: Option<HashMap<(String, Option<String>), usize>>,
+}
+
+/// Recipients somebody wants a try for now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Urgent {
+    /// All of a message.
+    All,
+    /// Those of this domain.
+    Of(Domain),
+}
+
+impl Urgent {
+    /// This one is among them.
+    #[must_use]
+    pub fn includes(&self, recipient: &Address) -> bool {
+        match self {
+            Self::All => true,
+            Self::Of(domain) => recipient.domain() == Some(domain),
+        }
+    }
 }
 
 /// One recipient.
@@ -146,6 +168,7 @@ impl Message {
             file: Arc::new(Mutex::new(file)),
             notes: Notes::default(),
             wish: None,
+            urgent: None,
             readers: Readers::None,
             places: None,
         }

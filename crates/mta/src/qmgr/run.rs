@@ -15,7 +15,7 @@ use spool::{Queue, QueueFile, Readers};
 use super::control::{self, Said};
 use super::deliver::{Locals, Relays};
 use super::disk::{Fetch, Record, Report};
-use super::message::{Message, Slot, Wish};
+use super::message::{Message, Slot, Urgent, Wish};
 use super::ready::Ready;
 use super::settle::{Policy, Settled, Settlement, spread};
 use super::waiting::Waiting;
@@ -45,6 +45,8 @@ pub(super) struct Qmgr {
     waiting: Waiting,
     policy: Policy,
     wishes: HashMap<QueueId, Wish>,
+    /// Of messages that are not active yet.
+    urgent: HashMap<QueueId, Urgent>,
     /// Messages some of whose recipients are done, which is not noted yet, while others are open.
     to_note: Vec<QueueId>,
     noting: usize,
@@ -75,6 +77,7 @@ impl Qmgr {
             waiting: Waiting::default(),
             policy,
             wishes: HashMap::new(),
+            urgent: HashMap::new(),
             to_note: Vec::new(),
             noting: 0,
             unlisted: Vec::new(),
@@ -147,13 +150,9 @@ impl Qmgr {
             }
             Said::Look => self.scan(Queue::Incoming),
             Said::FlushAll => self.flush_all(),
-            Said::Flush(id) => {
-                self.relays.windows.wake_all();
-                self.is_ready(id, Queue::Deferred);
-            }
+            Said::Flush(id) => self.is_urgent(id, Urgent::All),
             Said::FlushDomain(domain) => {
                 tracing::info!("mail for {domain} is tried now");
-                self.relays.windows.wake_all();
                 let _ = self.fetch.send(Fetch::Find(domain));
             }
             Said::Requeue(id) => {
@@ -200,6 +199,11 @@ impl Qmgr {
         if self.known.insert(id) {
             self.ready.push((id, queue));
         }
+    }
+
+    fn is_urgent(&mut self, id: QueueId, urgent: Urgent) {
+        self.urgent.insert(id, urgent);
+        self.is_ready(id, Queue::Deferred);
     }
 
     /// Takes up what is due, as far as there is room.
@@ -264,7 +268,9 @@ impl Qmgr {
                 list.into_iter().for_each(|(id, _)| self.is_ready(id, Queue::Deferred));
             }
             Report::Listed(Queue::Deferred, list) => self.waiting.listed(list, &self.known),
-            Report::Found(list) => list.into_iter().for_each(|id| self.is_ready(id, Queue::Deferred)),
+            Report::Found(domain, list) => {
+                list.into_iter().for_each(|id| self.is_urgent(id, Urgent::Of(domain.clone())));
+            }
             Report::Unlisted(queue) => self.unlisted.push(queue),
             Report::Listed(queue, list) => list.into_iter().for_each(|(id, _)| self.is_ready(id, queue)),
             Report::Moved(id, Queue::Hold) => tracing::info!("{id}: placed on hold"),
@@ -291,6 +297,7 @@ impl Qmgr {
 
     fn forget(&mut self, id: QueueId) {
         self.known.remove(&id);
+        self.urgent.remove(&id);
         if let Some(wish) = self.wishes.remove(&id) {
             self.wish(id, wish);
         }
@@ -302,6 +309,7 @@ impl Qmgr {
         message.readers = readers;
         let id = message.id;
         message.wish = self.wishes.remove(&id);
+        message.urgent = self.urgent.remove(&id);
         let from = message.terms.sender.as_ref().map(ToString::to_string).unwrap_or_default();
         let size = message.content.end - message.content.start;
         tracing::info!("{id}: from=<{from}>, size={size}, nrcpt={} (queue active)", message.open);
