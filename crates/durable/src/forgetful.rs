@@ -6,7 +6,8 @@
 //! others, some writes whole, torn or missing, lengths grown over octets that never came. One thing holds as on every
 //! journalled file system: a rename may leave both names, never none.
 //!
-//! [`at_every_step`] runs a closure with the power cut at each of its steps and hands what survived to a check.
+//! [`at_every_step`] runs a closure with the power cut at each of its steps and hands what survived to a check;
+//! [`needless_syncs`] leaves out one sync after the other and tells which of them the check does not miss.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -44,6 +45,43 @@ pub struct Cut {
     pub survival: Survival,
 }
 
+/// The syncs of `run` that can be left out without the check failing: each that is in the code should be missed. A check
+/// fails by a panic.
+pub fn needless_syncs<T>(
+    seeds: u64,
+    prepare: impl Fn(&Dir),
+    run: impl Fn(&Dir) -> T,
+    check: impl Fn(Cut, &T, &Dir),
+) -> Vec<String> {
+    let disk = Forgetful::default();
+    prepare(&disk.root());
+    disk.settle();
+    let begin = disk.steps();
+    run(&disk.root());
+    let syncs = disk.world().syncs.split_off(&begin);
+    let is_missed = |step: u64| {
+        let tried = || cut_everywhere((seeds, Some(step - begin)), &prepare, &run, &check);
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(tried)).is_err()
+    };
+    let needless = syncs.into_iter().filter(|(step, _)| !is_missed(*step));
+    needless.map(|(step, what)| format!("step {} syncs {what}", step - begin)).collect()
+}
+
+/// [`at_every_step`], and then again with each sync left out in turn, which the check must miss.
+///
+/// # Panics
+/// When a sync is not missed: it is not needed, or not tested.
+pub fn at_every_step_and_sync<T>(
+    seeds: u64,
+    prepare: impl Fn(&Dir),
+    run: impl Fn(&Dir) -> T,
+    check: impl Fn(Cut, &T, &Dir),
+) -> u64 {
+    let steps = at_every_step(seeds, &prepare, &run, &check);
+    assert_eq!(needless_syncs(seeds, prepare, run, check), [""; 0], "not missed when left out");
+    steps
+}
+
 /// Runs `run` on what `prepare` made, once whole and once with the power cut at each of its steps, each for `seeds` random
 /// survivals, for the one where nothing unsynced survives, and for the one where all does. `check` gets what
 /// `run` returned (what it had promised by then) and the disk as it survived. Returns the number of steps of a whole run.
@@ -53,6 +91,15 @@ pub fn at_every_step<T>(
     run: impl Fn(&Dir) -> T,
     check: impl Fn(Cut, &T, &Dir),
 ) -> u64 {
+    cut_everywhere((seeds, None), &prepare, &run, &check)
+}
+
+fn cut_everywhere<T>(
+    (seeds, lie): (u64, Option<u64>),
+    prepare: &impl Fn(&Dir),
+    run: &impl Fn(&Dir) -> T,
+    check: &impl Fn(Cut, &T, &Dir),
+) -> u64 {
     let mut step = 0;
     loop {
         let disk = Forgetful::default();
@@ -60,6 +107,7 @@ pub fn at_every_step<T>(
         disk.settle();
         let begin = disk.steps();
         disk.cut_at(begin + step);
+        disk.world().lie = lie.map(|step| begin + step);
         let promised = run(&disk.root());
         let ends = [Survival::Synced, Survival::Everything];
         for survival in ends.into_iter().chain((0..seeds).map(|n| Survival::Seeded(n ^ step.rotate_left(32)))) {

@@ -84,3 +84,16 @@ fn a_full_disk_writes_short() {
     assert_eq!(error.kind(), io::ErrorKind::StorageFull);
     assert_eq!(file.meta().unwrap().size, 3);
 }
+
+#[test]
+fn a_sync_too_many_is_found() {
+    let careful = |dir: &Dir| {
+        dir.sync()?;
+        commit(dir)
+    };
+    let found = needless_syncs(8, with_new, careful, |cut, promised: &io::Result<()>, disk| {
+        let octets = content(&disk.subdir("new").unwrap(), "message");
+        assert!(octets.map_or(promised.is_err(), |octets| octets == b"whole message"), "{cut:?}");
+    });
+    assert_eq!(found, ["step 0 syncs the top"]);
+}

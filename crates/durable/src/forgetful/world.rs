@@ -12,6 +12,10 @@ pub(super) struct World {
     pub(super) cut: bool,
     pub(super) failures: BTreeMap<u64, i32>,
     pub(super) space: Option<u64>,
+    /// The steps that were syncs, and of what.
+    pub(super) syncs: BTreeMap<u64, String>,
+    /// A sync that does nothing.
+    pub(super) lie: Option<u64>,
     pairs: u64,
 }
 
@@ -61,7 +65,17 @@ pub(super) struct NameChange {
 impl Default for World {
     fn default() -> Self {
         let root = Entry { node: Node::Dir(DirNode::default()), mtime: SystemTime::UNIX_EPOCH };
-        Self { nodes: vec![root], steps: 0, cut_at: None, cut: false, failures: BTreeMap::new(), space: None, pairs: 0 }
+        Self {
+            nodes: vec![root],
+            steps: 0,
+            cut_at: None,
+            cut: false,
+            failures: BTreeMap::new(),
+            space: None,
+            syncs: BTreeMap::new(),
+            lie: None,
+            pairs: 0,
+        }
     }
 }
 
@@ -86,6 +100,31 @@ impl World {
             Some(errno) => Err(io::Error::from_raw_os_error(*errno)),
             None => Ok(()),
         }
+    }
+
+    fn sync_step(&mut self, what: impl FnOnce(&Self) -> String) -> io::Result<()> {
+        let (step, what) = (self.steps, what(self));
+        let done = self.step();
+        if done.is_ok() {
+            self.syncs.insert(step, what);
+        }
+        done
+    }
+
+    /// Whether the step that was just done is to do nothing.
+    fn is_lie(&self) -> bool {
+        self.lie.is_some_and(|lie| lie + 1 == self.steps)
+    }
+
+    /// What programs call this node, or called it.
+    fn name(&self, node: usize) -> String {
+        let named = |(name, to): (&String, &usize)| (*to == node).then(|| name.clone());
+        let is_of = |change: &NameChange| (change.to == Some(node)).then(|| change.name.clone());
+        let dirs =
+            || self.nodes.iter().filter_map(|entry| if let Node::Dir(dir) = &entry.node { Some(dir) } else { None });
+        let now = dirs().find_map(|dir| dir.names.iter().find_map(named));
+        let once = || dirs().find_map(|dir| dir.unsynced.iter().find_map(is_of));
+        now.or_else(once).unwrap_or_else(|| "the top".into())
     }
 
     pub(super) fn next_pair(&mut self) -> u64 {
@@ -169,7 +208,10 @@ impl World {
         if let Node::File(FileNode { broken: true, .. }) = self.node(node) {
             return Err(io::Error::from_raw_os_error(nix::libc::EIO));
         }
-        let done = self.step();
+        let done = self.sync_step(|world| world.name(node));
+        if self.is_lie() {
+            return done;
+        }
         match &mut self.nodes[node].node {
             Node::File(file) if done.is_ok() => {
                 file.synced.clone_from(&file.data);
@@ -188,7 +230,10 @@ impl World {
         if self.nodes.iter().any(broken) {
             return Err(io::Error::from_raw_os_error(nix::libc::EIO));
         }
-        let done = self.step();
+        let done = self.sync_step(|_| "all".into());
+        if self.is_lie() {
+            return done;
+        }
         if done.is_ok() {
             self.settle();
         } else if !self.cut {
