@@ -62,6 +62,22 @@ pub(crate) fn sweep(dir: &Dir) -> io::Result<()> {
     Ok(())
 }
 
+/// What processes of this machine left behind that were killed on the way to the lock `lock`: files that name one who is gone,
+/// and old ones that name nobody. In a directory that is not ours alone, nothing else is to be touched.
+pub(crate) fn left_behind(dir: &Dir, lock: &str) -> io::Result<Vec<String>> {
+    let ours = format!(".{}{OWN}{}.", lock.trim_start_matches('.'), host().replace('/', "_"));
+    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|octet| octet.is_ascii_digit());
+    let is_own = |name: &str| {
+        let numbers = name.strip_prefix(&ours).and_then(|rest| rest.split_once('.'));
+        numbers.is_some_and(|(pid, count)| is_number(pid) && is_number(count))
+    };
+    let is_left = |name: &String| {
+        stale(dir, name).is_some_and(|stale| stale.is_gone || stale.file.meta().is_ok_and(|meta| meta.size == 0))
+    };
+    let names = dir.entries()?.into_iter().map(|entry| entry.name);
+    Ok(names.filter(|name| is_own(name)).filter(is_left).collect())
+}
+
 fn beginning(file: &File) -> io::Result<String> {
     let mut text = [0; LONGEST];
     let got = file.read_at(&mut text, 0)?;
@@ -195,5 +211,32 @@ mod tests {
         dir.open_file(&own, Access::Append).and_then(|file| file.append(named().as_bytes())).expect("write");
         sweep(&dir).expect("sweep");
         assert_eq!(names(), [own]);
+    }
+
+    #[test]
+    fn beside_others_only_what_is_surely_left_is_swept() {
+        let place = tempfile::tempdir().expect("tempdir");
+        let dir = Dir::open(place.path()).expect("open");
+        let gone = format!("{}\n{}\n{}\n", dead(), boot(), host());
+        let long_ago = SystemTime::now() - Duration::from_secs(600);
+        let mut left = Vec::new();
+        for (name, text, then, goes) in [
+            (format!(".x.lock.by.{}.1.0", host()), &gone, SystemTime::now(), true),
+            (format!(".x.lock.by.{}.1.1", host()), &String::new(), long_ago, true),
+            (format!(".x.lock.by.{}.1.2", host()), &String::new(), SystemTime::now(), false),
+            (format!(".x.lock.by.{}.1.3", host()), &named(), long_ago, false),
+            (format!(".x.lock.by.{}.1.4", host()), &"notes".to_owned(), long_ago, false),
+            (format!(".y.lock.by.{}.1.0", host()), &gone, long_ago, false),
+            (format!(".x.lock.by.{}.1.o", host()), &gone, long_ago, false),
+            (".x.lock.by.elsewhere-.1.0".to_owned(), &gone, long_ago, false),
+            ("x.lock".to_owned(), &gone, long_ago, false),
+        ] {
+            dir.create(&name, 0o600).and_then(|file| file.append(text.as_bytes())).expect("create");
+            dir.set_mtime(&name, then).expect("mtime");
+            left.extend(goes.then_some(name));
+        }
+        let mut found = left_behind(&dir, "x.lock").expect("list");
+        found.sort();
+        assert_eq!(found, left);
     }
 }

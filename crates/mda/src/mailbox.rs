@@ -126,19 +126,33 @@ fn belongs_to_another(mbox: &Path, owner: u32) -> bool {
 
 fn appended(settings: &Settings, path: &Path, message: &Message) -> Result<(), Error> {
     let none = Empty::default();
+    let (dir, name) = place(path)?;
+    let sender = message.sender();
+    let prefix = message.prefix();
+    mbox::append(&dir, name, &content(message, &prefix, &none)?, &how(settings, &sender))
+}
+
+/// Removes what writers of this mbox left behind that were killed; if that cannot be done, it stays.
+pub fn sweep(settings: &Settings, path: &Path) {
+    if let Ok((dir, name)) = place(path) {
+        let _ = mbox::sweep(&dir, name, &how(settings, ""));
+    }
+}
+
+fn place(path: &Path) -> Result<(Dir, &str), Error> {
     let (base, name) = (path.parent().unwrap_or(Path::new("/")), path.file_name().and_then(OsStr::to_str));
     let name = name.ok_or_else(|| Error::Unsafe(format!("{} is no file", path.display())))?;
-    let dir = Dir::open(base).map_err(Error::from)?;
-    let sender = message.sender();
-    let how = mbox::Append {
-        sender: &sender,
+    Ok((Dir::open(base).map_err(Error::from)?, name))
+}
+
+fn how<'a>(settings: &'a Settings, sender: &'a str) -> mbox::Append<'a> {
+    mbox::Append {
+        sender,
         date: now(),
         size_limit: settings.size_limit,
         privileged: settings.privileged.as_ref(),
         lock_timeout: LOCK_TIMEOUT,
-    };
-    let prefix = message.prefix();
-    mbox::append(&dir, name, &content(message, &prefix, &none)?, &how)
+    }
 }
 
 /// A file with nothing in it, opened at most once, for messages that are in memory.

@@ -29,6 +29,8 @@ const FULL_PACKET: usize = channel::MAX_PACKET / 4;
 struct Tasks {
     shared: Arc<Shared>,
     maildirs: Maildirs,
+    /// The mbox beside which nothing is left of killed writers.
+    swept: Option<PathBuf>,
     buffer: Vec<u8>,
     runners: Vec<JoinHandle<()>>,
 }
@@ -57,7 +59,7 @@ struct Commands {
 pub fn serve(settings: Settings, socket: OwnedFd) -> anyhow::Result<()> {
     let shared = Arc::new(Shared { settings, socket, commands: Mutex::default(), changed: Condvar::new() });
     let buffer = vec![0; channel::MAX_PACKET];
-    let mut tasks = Tasks { shared, maildirs: Maildirs::default(), buffer, runners: Vec::new() };
+    let mut tasks = Tasks { shared, maildirs: Maildirs::default(), swept: None, buffer, runners: Vec::new() };
     let result = tasks.serve();
     {
         let mut commands = tasks.shared.locked();
@@ -138,6 +140,10 @@ impl Tasks {
         for (message, step) in later {
             let outcome = match &step {
                 Step::Mbox(path) => {
+                    if self.swept.as_ref() != Some(path) {
+                        mailbox::sweep(&shared.settings, path);
+                        self.swept = Some(path.clone());
+                    }
                     let begins = std::fs::metadata(path).map_or(0, |meta| meta.len());
                     let outcome = mailbox::append(&shared.settings, path, &message);
                     if shared.settings.biff && matches!(outcome, Outcome::Sent(..)) {

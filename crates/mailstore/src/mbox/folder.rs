@@ -74,7 +74,7 @@ impl Mbox {
         if stamp.is_some() && stamp == self.stamp {
             return Ok(());
         }
-        if !journal::exists(&self.place)? {
+        if !journal::exists(&self.place)? && !self.place.is_left_locked() {
             let Some(file) = self.place.lock_to_read()? else {
                 self.take(Parsed::default(), None)?;
                 return Ok(());

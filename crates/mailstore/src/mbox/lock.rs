@@ -49,6 +49,11 @@ impl Locked {
     pub(super) const fn notes(&self) -> &File {
         &self.dotlock.file
     }
+
+    /// Makes the dotlock survive a power cut.
+    pub(super) fn sync_names(&self) -> io::Result<()> {
+        self.dotlock.place.dir.sync_shared()
+    }
 }
 
 impl Place {
@@ -127,7 +132,7 @@ impl Place {
 
     /// Makes the dotlock for this file, on which we have the other lock; `None` while somebody else has it.
     fn dotlock(&self, file: &File) -> Result<Option<Dotlock>, Error> {
-        let name = format!("{}.lock", self.name);
+        let name = self.dotlock_name();
         let mut made = None;
         self.with_privilege(|| {
             made = holder::make(&self.dir, &name, 0o644)?;
@@ -135,19 +140,39 @@ impl Place {
         })
         .map_err(|error| self.refused(error))?;
         if made.is_none() {
-            self.break_stale(&name, file);
+            self.break_stale(&name, file)?;
         }
         Ok(made.map(|made| Dotlock { place: self.clone(), name, file: made }))
     }
 
-    fn break_stale(&self, name: &str, file: &File) {
-        if let Some(stale) = holder::stale(&self.dir, name) {
-            if stale.is_gone && self.is_still(file) {
-                // If it fails, a torn message stays, which is not worth keeping everybody out for.
-                let _ = tail::repair(&stale.file, file);
-            }
-            let _ = self.with_privilege(|| self.dir.unlink(name));
+    fn dotlock_name(&self) -> String {
+        format!("{}.lock", self.name)
+    }
+
+    /// Whether a writer that is gone left its dotlock, and perhaps a part of a message.
+    pub(crate) fn is_left_locked(&self) -> bool {
+        holder::stale(&self.dir, &self.dotlock_name()).is_some_and(|stale| stale.is_gone)
+    }
+
+    /// A dotlock that cannot be removed keeps us out like a directory in which none can be made.
+    fn break_stale(&self, name: &str, file: &File) -> Result<(), Error> {
+        let Some(stale) = holder::stale(&self.dir, name) else { return Ok(()) };
+        if stale.is_gone && self.is_still(file) {
+            tail::repair(&stale.file, file)?;
         }
+        match self.with_privilege(|| self.dir.unlink(name)) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(self.refused(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes what writers of this mbox left that were killed on the way to the dotlock.
+    pub(crate) fn sweep(&self) -> io::Result<()> {
+        let lock = self.dotlock_name();
+        for name in holder::left_behind(&self.dir, &lock)? {
+            let _ = self.with_privilege(|| self.dir.unlink(&name));
+        }
+        Ok(())
     }
 
     /// Does it as we are; where that is not allowed, with the group that may write the spool.

@@ -15,7 +15,7 @@ mod render;
 mod storing;
 mod tail;
 
-pub use append::{Append, append};
+pub use append::{Append, append, sweep};
 
 #[cfg(test)]
 mod tests;

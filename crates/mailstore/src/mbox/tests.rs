@@ -219,6 +219,26 @@ fn no_cut_loses_or_tears_a_message() {
     run(new, &more);
 }
 
+/// A writer whose power failed; its holder is gone, whoever has its number now.
+#[test]
+fn a_reader_does_not_show_a_torn_message() {
+    let message = "\nFrom x@y  Fri Nov 20 16:12:00 2026\nSubject: new\n\nnew\n\n";
+    for torn in [message, &message[..5], &message[..message.len() - 9]] {
+        let dir = dir_with(DOVECOT);
+        let file = dir.open_file("kevin", durable::Access::Append).expect("open");
+        let (inode, began) = (file.meta().expect("meta").inode, DOVECOT.len());
+        let numbers = format!("append {inode} {began} {began} {} last", message.len());
+        let lock = dir.create("kevin.lock", 0o644).expect("create");
+        lock.append(format!("1\nanother boot\n\n{numbers:<96}\n{message}").as_bytes()).expect("write");
+        file.append(torn.as_bytes()).expect("write");
+        let place = Place { dir: dir.clone(), name: "kevin".into(), privileged: None, timeout: Duration::from_secs(5) };
+        let mut mbox = Mbox::open(place, Path::new("/nonexistent"), 60).expect("open");
+        assert_eq!(uids(&mbox).len(), if torn == message { 3 } else { 2 });
+        assert_eq!(mbox.read(uid(9)).expect("read"), b"Subject: two\r\n\r\nsecond\r\n");
+        assert!(dir.stat("kevin.lock").is_err());
+    }
+}
+
 #[test]
 fn what_others_append_after_a_crash_is_kept() {
     let late = "From x@y  Fri Nov 20 16:12:00 2026\nSubject: late\n\nlate\n\n";
