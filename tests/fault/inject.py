@@ -12,7 +12,7 @@ PLACES = ["EMFILE", "ENFILE", "ENOMEM"]
 # No errors for close: strace fails a call by leaving it out, so the descriptor would stay open, which no kernel does.
 ERRORS = {
     "openat": OPEN, "openat2": OPEN, "creat": OPEN, "memfd_create": PLACES,
-    "read": ["EIO", "ENOMEM", "EINTR"], "pread64": ["EIO", "ENOMEM", "EINTR"], "readv": ["EIO"], "getdents64": ["EIO", "ENOMEM"],
+    "read": ["EIO", "ENOMEM", "EINTR"], "pread64": ["EIO", "ENOMEM", "EINTR"], "readv": ["EIO"], "preadv2": ["EIO", "ENOMEM", "EINTR"], "getdents64": ["EIO", "ENOMEM"],
     "write": ["EIO", "ENOSPC", "EDQUOT", "EINTR"], "pwrite64": ["EIO", "ENOSPC", "EDQUOT", "EINTR"], "writev": ["EIO", "ENOSPC", "EINTR"],
     "fsync": DISK, "fdatasync": DISK, "syncfs": DISK, "sync_file_range": DISK, "copy_file_range": DISK, "sendfile": DISK,
     "ftruncate": DISK, "fallocate": DISK, "utimensat": NAMES, "fchmod": NAMES, "fchmodat": NAMES, "chmod": NAMES, "umask": [],
