@@ -139,9 +139,8 @@ impl Lines {
             }
             Sink::Syslog { path, socket, unwritten } => {
                 send(path, socket, line.as_bytes());
-                if let Some((file, host)) = unwritten.as_ref().and_then(Unwritten::ours) {
-                    let mut file = file;
-                    let _ = file.write_all(as_in_file(&line, host).as_bytes());
+                if let Some(unwritten) = unwritten {
+                    unwritten.write(|host| as_in_file(&line, host));
                 }
             }
         }

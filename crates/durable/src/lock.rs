@@ -2,16 +2,16 @@
 //!
 //! [`File::lock`] takes an open-file-description record lock on the whole file: it conflicts with the `fcntl` locks of
 //! other programs (mbox readers) and, unlike those, also between two openings inside this process. [`File::flock`] takes
-//! a BSD lock, for the few formats that want it. Both end when the file is closed. The forgetful disk has one user and
-//! grants every lock.
+//! a BSD lock, for the few formats that want it; [`hold`] takes one on a file opened elsewhere until it is dropped. All
+//! end when the file is closed. The forgetful disk has one user and grants every lock.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
+use nix::fcntl::{FcntlArg, FlockArg, fcntl};
 use nix::libc;
 
 use crate::disk::File;
@@ -69,35 +69,62 @@ impl File {
     /// `WouldBlock` when patience ended first.
     pub fn flock(&self, lock: Lock, patience: Patience) -> io::Result<()> {
         let how = match lock {
-            Lock::Shared => nix::fcntl::FlockArg::LockSharedNonblock,
-            Lock::Exclusive => nix::fcntl::FlockArg::LockExclusiveNonblock,
+            Lock::Shared => FlockArg::LockSharedNonblock,
+            Lock::Exclusive => FlockArg::LockExclusiveNonblock,
         };
-        #[allow(deprecated, reason = "the owning Flock cannot hold a borrowed descriptor; closing the file unlocks")]
-        self.locked(patience, |fd| nix::fcntl::flock(fd.as_raw_fd(), how))
+        self.locked(patience, |fd| flock(fd, how))
     }
 
     fn locked(&self, patience: Patience, attempt: impl Fn(BorrowedFd<'_>) -> Result<(), Errno>) -> io::Result<()> {
-        let Some(fd) = self.fd() else { return Ok(()) };
-        let mut pause = Duration::from_millis(1);
-        loop {
-            match attempt(fd) {
-                Ok(()) => return Ok(()),
-                Err(Errno::EINTR) => continue,
-                Err(Errno::EAGAIN | Errno::EACCES) => {}
-                Err(error) => return Err(error.into()),
-            }
-            let left = match patience {
-                Patience::None => Duration::ZERO,
-                Patience::Until(end) => end.saturating_duration_since(Instant::now()),
-            };
-            if left.is_zero() {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            // The kernel knows no lock with a deadline.
-            thread::sleep(pause.min(left));
-            pause = (pause * 2).min(Duration::from_millis(50));
-        }
+        self.fd().map_or(Ok(()), |fd| tried(patience, || attempt(fd)))
     }
+}
+
+/// A shared BSD lock, until it is dropped.
+#[derive(Debug)]
+pub struct Held<'a>(BorrowedFd<'a>);
+
+/// Takes a shared BSD lock on a file. One opening of a file has one such lock: threads that share it must take turns.
+///
+/// # Errors
+/// `WouldBlock` when patience ended first.
+pub fn hold(file: &impl AsFd, patience: Patience) -> io::Result<Held<'_>> {
+    let fd = file.as_fd();
+    tried(patience, || flock(fd, FlockArg::LockSharedNonblock)).map(|()| Held(fd))
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        // A lock that is there can be given back.
+        let _ = flock(self.0, FlockArg::Unlock);
+    }
+}
+
+fn tried(patience: Patience, attempt: impl Fn() -> Result<(), Errno>) -> io::Result<()> {
+    let mut pause = Duration::from_millis(1);
+    loop {
+        match attempt() {
+            Ok(()) => return Ok(()),
+            Err(Errno::EINTR) => continue,
+            Err(Errno::EAGAIN | Errno::EACCES) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let left = match patience {
+            Patience::None => Duration::ZERO,
+            Patience::Until(end) => end.saturating_duration_since(Instant::now()),
+        };
+        if left.is_zero() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        // The kernel knows no lock with a deadline.
+        thread::sleep(pause.min(left));
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+#[allow(deprecated, reason = "the owning Flock cannot hold a borrowed descriptor; closing the file unlocks")]
+fn flock(fd: BorrowedFd<'_>, how: FlockArg) -> Result<(), Errno> {
+    nix::fcntl::flock(fd.as_raw_fd(), how)
 }
 
 fn record(fd: BorrowedFd<'_>, kind: i32) -> Result<(), Errno> {

@@ -3,21 +3,35 @@
 //!
 //! Promise: while a syslog daemon takes the lines, this file is left to it, so that no line stands there twice. Looks
 //! again every few seconds, as a syslog daemon may be installed or removed under us. Only root opens the file; what
-//! root starts keeps it open after power is given up. Can fail: the file cannot be opened; then lines go to syslog only.
+//! root starts keeps it open after power is given up. So it cannot be renamed and made anew when it is rotated: it is
+//! copied and emptied, under an exclusive lock (BSD) that makes each line come before or after, never between. Who holds
+//! that lock too long is not waited for. Can fail: the file cannot be opened; then lines go to syslog only.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use durable::Patience;
+use durable::lock;
 
 /// The file, and how to know whether it is ours to write.
 pub(super) struct Unwritten {
     file: File,
     host: String,
     places: Places,
-    seen: Mutex<Option<(Instant, bool)>>,
+    /// Held while a line is written: the threads share one lock on the file.
+    seen: Mutex<Seen>,
+}
+
+/// What was found, and when; nothing yet at first.
+#[derive(Default)]
+struct Seen {
+    ours: Option<(Instant, bool)>,
+    /// The lock was waited for in vain at that time.
+    in_vain: Option<Instant>,
 }
 
 /// Where to look for a syslog daemon.
@@ -38,18 +52,39 @@ impl Unwritten {
         Some(Self { file, host: super::short_host().ok()?, places: Places::default(), seen: Mutex::default() })
     }
 
-    /// The file and what stands before the tag, when nobody else writes it.
-    pub(super) fn ours(&self) -> Option<(&File, &str)> {
+    /// Writes a line, made with the machine's name, when nobody else does.
+    pub(super) fn write(&self, line: impl FnOnce(&str) -> String) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let ours = match *seen {
-            Some((when, ours)) if when.elapsed() < LOOK => ours,
-            _ => !self.places.syslog_runs(),
-        };
-        if seen.is_none_or(|(when, _)| when.elapsed() >= LOOK) {
-            *seen = Some((Instant::now(), ours));
+        if !seen.ours(&self.places) {
+            return;
         }
-        ours.then_some((&self.file, self.host.as_str()))
+        let lock = lock::hold(&self.file, seen.patience());
+        seen.in_vain = lock.is_err().then(|| seen.in_vain.filter(recent).unwrap_or_else(Instant::now));
+        let mut file = &self.file;
+        let _ = file.write_all(line(&self.host).as_bytes());
     }
+}
+
+impl Seen {
+    fn ours(&mut self, places: &Places) -> bool {
+        match self.ours {
+            Some((when, ours)) if recent(&when) => ours,
+            _ => {
+                let ours = !places.syslog_runs();
+                self.ours = Some((Instant::now(), ours));
+                ours
+            }
+        }
+    }
+
+    /// Waits long enough for a rotation, which only adds and empties under the lock; not again and again.
+    fn patience(&self) -> Patience {
+        if self.in_vain.is_some_and(|when| recent(&when)) { Patience::None } else { Patience::for_duration(ROTATION) }
+    }
+}
+
+fn recent(when: &Instant) -> bool {
+    when.elapsed() < LOOK
 }
 
 impl Places {
@@ -103,6 +138,7 @@ fn group(name: &str) -> Option<u32> {
 const MAIL_LOG: &str = "/var/log/mail.log";
 const ADM: &str = "adm";
 const LOOK: Duration = Duration::from_secs(5);
+const ROTATION: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -129,6 +165,54 @@ mod tests {
         assert!(places.syslog_runs(), "journald hands on");
         drop(behind);
         assert!(!places.syslog_runs(), "nobody takes what it hands on");
+    }
+
+    /// What is copied and emptied under the lock loses no line; without the lock it does.
+    #[test]
+    fn no_line_falls_between_copy_and_emptying() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("mail.log");
+        let places = Places { log: dir.path().join("none"), ..Places::default() };
+        let file = open(&path, None).expect("made");
+        let log = Unwritten { file, host: "vm".into(), places, seen: Mutex::default() };
+        let kept = std::thread::scope(|scope| {
+            let writers: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| (0..2000).for_each(|_| log.write(|_| "x\n".into())))).collect();
+            let mut kept = 0;
+            while !writers.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+                kept += rotate(&path);
+            }
+            kept
+        });
+        assert_eq!(kept + rotate(&path), 8000);
+    }
+
+    /// As logrotate and our script do it; the number of lines.
+    fn rotate(path: &Path) -> usize {
+        let file = OpenOptions::new().write(true).open(path).expect("opened");
+        file.lock().expect("locked");
+        let text = fs::read(path).expect("read");
+        std::thread::yield_now();
+        file.set_len(0).expect("emptied");
+        text.iter().filter(|octet| **octet == b'\n').count()
+    }
+
+    #[test]
+    fn a_lock_that_stays_does_not_stop_the_log() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("mail.log");
+        let places = Places { log: dir.path().join("none"), ..Places::default() };
+        let file = open(&path, None).expect("made");
+        let log = Unwritten { file, host: "vm".into(), places, seen: Mutex::default() };
+        let other = fs::File::open(&path).expect("opened");
+        let held = lock::hold(&other, Patience::None).expect("shared");
+        log.write(|host| format!("{host} beside another\n"));
+        drop(held);
+        other.lock().expect("exclusive");
+        let begin = Instant::now();
+        (0..100).for_each(|_| log.write(|_| "x\n".into()));
+        assert!(begin.elapsed() < 3 * ROTATION, "{:?}", begin.elapsed());
+        assert_eq!(fs::read_to_string(&path).expect("read").lines().count(), 101);
     }
 
     #[test]
