@@ -142,7 +142,11 @@ fn expand(text: &str, raw: &HashMap<&str, &str>, depth: usize) -> Result<String,
         rest = tail;
         match name {
             "" => out.push_str("$$"),
-            name if param::find(name).is_some() && !PLACES.contains(&name) => out.push_str(&format!("${{{name}}}")),
+            name if param::find(name).is_some() && !PLACES.contains(&name) => {
+                // As it stands, where what follows cannot become a part of the name.
+                let bare = depth == 0 && after.starts_with(name) && !tail.starts_with('$');
+                out.push_str(&if bare { format!("${name}") } else { format!("${{{name}}}") });
+            }
             "mail_name" => out.push_str("${mail_name}"),
             name => out.push_str(&expand(raw.get(name).copied().unwrap_or_default(), raw, depth + 1)?),
         }

@@ -34,12 +34,12 @@ fn a_usual_main_cf() {
     let dir = folder("main", &[("main.cf", text)]);
     let found = said(&postfix(&dir, Scope::Settings).unwrap());
     let wanted = [
-        "1: smtpd_banner: ${myhostname} ESMTP ${mail_name} (Debian/GNU)",
+        "1: smtpd_banner: $myhostname ESMTP ${mail_name} (Debian/GNU)",
         "2: biff: no",
         "3: append_dot_mydomain needless: host names stay as they are written",
         "4: smtpd_tls_cert_file ignored: /no/such.pem does not exist",
         "5: mydomain: virtualux.fr",
-        "6: myhostname: srvdmz.${mydomain}",
+        "6: myhostname: srvdmz.$mydomain",
         "7: alias_maps: hash:/etc/aliases",
         "8: mynetworks: 127.0.0.0/8, /etc/postfix/lan",
         "9: data_directory needless: Facteur has its own places, users and names",
