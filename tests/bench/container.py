@@ -147,7 +147,7 @@ class Sink:
 
     def __init__(self, system):
         self.taken, self.at, self.ended, self.changed = 0, 0.0, False, threading.Condition()
-        self.process = subprocess.Popen([*system.way_in(), "/usr/sbin/smtp-sink", "-u", "nobody", "-c", f":{SINK}", "1000"],
+        self.process = subprocess.Popen([*system.way_in(), "/usr/sbin/smtp-sink", "-u", "nobody", "-m", "4000", "-c", f":{SINK}", "1000"],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         threading.Thread(target=self.read, daemon=True).start()
 
