@@ -205,10 +205,14 @@ impl Maildir {
 
     pub(crate) fn expunge(&mut self, uids: &[Uid]) -> Result<Vec<Uid>, Error> {
         let mut gone = Vec::new();
+        let mut from = Vec::new();
         let mut failure = None;
         for uid in uids {
-            match self.with_file(*uid, |dir, place| dir.unlink(&place.name)) {
-                Ok(()) => gone.push(*uid),
+            match self.with_file(*uid, |dir, place| dir.unlink(&place.name).map(|()| place.folder)) {
+                Ok(folder) => {
+                    gone.push(*uid);
+                    from.push(folder);
+                }
                 Err(Error::NoMessage) => (),
                 Err(error) => {
                     failure = Some(error);
@@ -228,10 +232,7 @@ impl Maildir {
                 self.places.extend(place);
             }
         }
-        if !gone.is_empty() {
-            self.folders.cur.sync_shared()?;
-            self.folders.new.sync_shared()?;
-        }
+        self.folders.sync(&from)?;
         gone.sort_unstable();
         match failure {
             // What is gone is gone; the next look tells of it.
@@ -334,8 +335,7 @@ impl Maildir {
     /// The files are in place: syncs the directories, then gives uids. On failure the files go again.
     fn finish(&mut self, mut group: Group) -> Result<Vec<Uid>, Error> {
         let _lock = LockFile::take(&self.dir, uidlist::LOCK, self.tree.timeout)?;
-        self.folders.cur.sync_shared()?;
-        self.folders.new.sync_shared()?;
+        self.folders.sync(&group.plan.iter().map(|(_, name)| folder_of(name)).collect::<Vec<_>>())?;
         self.read_list()?;
         let from = self.list.len();
         let mut uids = Vec::new();
@@ -390,8 +390,7 @@ impl Group {
 
     fn move_in(&mut self, to: &Maildir) -> Result<(), Error> {
         for (at, (temporary, name)) in self.plan.iter().enumerate() {
-            let folder = if name.contains(":2,") { Folder::Cur } else { Folder::New };
-            let dir = to.folders.dir(folder);
+            let dir = to.folders.dir(folder_of(name));
             to.folders.tmp.rename_new(temporary, dir, name)?;
             self.placed[at] = Placed { dir: dir.clone(), name: name.clone() };
         }
@@ -405,6 +404,11 @@ impl Drop for Group {
             let _ = placed.dir.unlink(&placed.name);
         }
     }
+}
+
+/// Where a message of this name goes.
+fn folder_of(name: &str) -> Folder {
+    if name.contains(":2,") { Folder::Cur } else { Folder::New }
 }
 
 /// A fresh base with the sizes of the old name.

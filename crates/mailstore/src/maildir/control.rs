@@ -79,7 +79,8 @@ pub(crate) fn read(dir: &Dir, name: &str) -> Result<Option<Vec<u8>>, Error> {
 
 /// A UIDVALIDITY that no mailbox of this tree had: the clock, or one more than the last in `dovecot-uidvalidity`.
 ///
-/// Dovecot keeps the last value as eight hex digits in that file and in the name of an empty one beside it.
+/// Dovecot keeps the last value as eight hex digits in that file and in the name of an empty one beside it. That one is not
+/// synced: the greater of both counts.
 pub(crate) fn next_validity(root: &Dir) -> Result<mail::UidValidity, Error> {
     // Sessions that open a new mailbox at the same moment must neither meet in the temporary file nor get one value twice.
     let _lock = LockFile::take(root, &format!("{VALIDITY}.lock"), VALIDITY_PATIENCE)?;
@@ -97,7 +98,6 @@ pub(crate) fn next_validity(root: &Dir) -> Result<mail::UidValidity, Error> {
         Some(old) => root.rename(old, root, &fresh)?,
         None => drop(root.create(&fresh, 0o444)?),
     }
-    root.sync_shared()?;
     mail::UidValidity::new(value).ok_or_else(|| Error::Damaged(VALIDITY.into()))
 }
 

@@ -150,8 +150,19 @@ pub(crate) struct Folders {
     pub(crate) cur: Dir,
 }
 
-/// Opens `tmp`, `new` and `cur`, making what is missing.
+/// Opens `tmp`, `new` and `cur`, making what is missing and syncing once for all.
 pub(crate) fn ensure_maildir(dir: &Dir) -> Result<Folders, Error> {
+    let is_missing = |name: &&str| dir.stat(name).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    let missing: Vec<&str> = ["tmp", "new", "cur"].into_iter().filter(is_missing).collect();
+    for name in &missing {
+        match dir.make_dir(name, 0o700) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
+            _ => (),
+        }
+    }
+    if !missing.is_empty() {
+        dir.sync_shared()?;
+    }
     Ok(Folders { tmp: ensure_ours(dir, "tmp")?, new: ensure_ours(dir, "new")?, cur: ensure_ours(dir, "cur")? })
 }
 
@@ -223,7 +234,7 @@ fn again(error: &io::Error) -> io::Error {
 mod tests {
     use super::*;
     use durable::Access;
-    use durable::forgetful::{Forgetful, at_every_step, content};
+    use durable::forgetful::{Forgetful, at_every_step_and_sync, content};
 
     const BODY: &[u8] = b"xxReceived: by vm\r\n\tid 1\nSubject: a\n\nbody\nyy";
 
@@ -298,20 +309,25 @@ mod tests {
     #[test]
     fn acknowledged_mail_is_there_and_whole_at_every_cut() {
         let want = [b"P: x\n", &BODY[2..BODY.len() - 2]].concat();
-        let steps = at_every_step(
+        let all_ways = |home: &Dir, promised: &mut Vec<String>| -> Result<(), Error> {
+            let file = home.open_file("queued", Access::Read)?;
+            let delivery = Delivery::open(home, "Maildir/", "vm")?;
+            promised.push(delivery.deliver(&of(&file, b"P: x\n"))?.name);
+            let group = vec![delivery.write(&of(&file, b"P: x\n"))?, delivery.write(&of(&file, b"P: x\n"))?];
+            for result in delivery.commit(group) {
+                promised.push(result?.name);
+            }
+            let many: Vec<Content<'_>> = (0..5).map(|_| of(&file, b"P: x\n")).collect();
+            promised.extend(delivery.deliver_all(&many).into_iter().flatten().map(|delivered| delivered.name));
+            Ok(())
+        };
+        let steps = at_every_step_and_sync(
             8,
             |home| drop(source(home)),
-            |home| -> Result<Vec<String>, Error> {
-                let file = home.open_file("queued", Access::Read)?;
-                let delivery = Delivery::open(home, "Maildir/", "vm")?;
-                let mut names = vec![delivery.deliver(&of(&file, b"P: x\n"))?.name];
-                let group = vec![delivery.write(&of(&file, b"P: x\n"))?, delivery.write(&of(&file, b"P: x\n"))?];
-                for result in delivery.commit(group) {
-                    names.push(result?.name);
-                }
-                let many: Vec<Content<'_>> = (0..5).map(|_| of(&file, b"P: x\n")).collect();
-                names.extend(delivery.deliver_all(&many).into_iter().flatten().map(|delivered| delivered.name));
-                Ok(names)
+            |home| {
+                let mut promised = Vec::new();
+                let _ = all_ways(home, &mut promised);
+                promised
             },
             |cut, promised, home| {
                 let new = home.subdir("Maildir").and_then(|dir| dir.subdir("new"));
@@ -320,7 +336,7 @@ mod tests {
                     let new = new.as_ref().expect("listed");
                     assert_eq!(content(new, &entry.name).expect("content"), want, "torn at {cut:?}");
                 }
-                for name in promised.as_ref().into_iter().flatten() {
+                for name in promised {
                     assert!(entries.iter().any(|entry| entry.name == *name), "lost at {cut:?}");
                 }
             },

@@ -55,6 +55,16 @@ impl Folders {
         }
     }
 
+    /// Makes what was done in these folders survive a power cut.
+    pub(crate) fn sync(&self, changed: &[Folder]) -> Result<(), Error> {
+        for folder in [Folder::New, Folder::Cur] {
+            if changed.contains(&folder) {
+                self.dir(folder).sync_shared()?;
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn stamp(&self) -> Result<Stamp, Error> {
         let of = |meta: Meta| (meta.mtime, meta.inode);
         Ok(Stamp { new: of(self.new.meta()?), cur: of(self.cur.meta()?) })

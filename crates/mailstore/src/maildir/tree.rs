@@ -65,12 +65,12 @@ impl Tree {
             _ => (),
         }
         let dir = self.root.subdir(&directory)?;
-        ensure_maildir(&dir)?;
         match dir.create("maildirfolder", 0o600) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
             _ => (),
         }
-        dir.sync_shared()?;
+        // Synced with the folders.
+        ensure_maildir(&dir)?;
         self.root.sync_shared()?;
         Ok(())
     }

@@ -201,9 +201,8 @@ impl Mbox {
         }
         match rewrite_from {
             None => locked.file.sync()?,
+            // What was written in place is synced with what follows it.
             Some(from) => {
-                // What was written in place must be there before the journal speaks of what follows it.
-                locked.file.sync()?;
                 let first = pseudo.or_else(|| self.entries.get(from).cloned());
                 let offset = first.map_or(0, |entry| entry.start);
                 let end = self.render_from(locked, from, (dropped, first_kept))?;

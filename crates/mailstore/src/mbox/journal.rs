@@ -50,8 +50,8 @@ pub(crate) fn replace_end(place: &Place, file: &File, offset: u64, new_end: Vec<
     journal.overwrite(file)?;
     if new_length < old_length {
         file.set_len(new_length)?;
-        file.sync()?;
     }
+    file.sync()?;
     remove(place)
 }
 
@@ -130,7 +130,8 @@ impl Journal {
         (number(4)? == this.new_end.len() as u64 && this.text() == text).then_some(this)
     }
 
-    /// What goes beyond the old length is written first: it alone needs room.
+    /// What goes beyond the old length is written first: it alone needs room, and some disks say at the sync that there is
+    /// none.
     fn extend(&self, file: &File) -> Result<(), Error> {
         let inside = usize::try_from(self.old_length - self.offset).unwrap_or(usize::MAX);
         if let Some(more) = self.new_end.get(inside..).filter(|more| !more.is_empty()) {
@@ -142,9 +143,7 @@ impl Journal {
 
     fn overwrite(&self, file: &File) -> Result<(), Error> {
         let inside = usize::try_from(self.old_length - self.offset).unwrap_or(usize::MAX).min(self.new_end.len());
-        file.write_at(&self.new_end[..inside], self.offset)?;
-        file.sync()?;
-        Ok(())
+        Ok(file.write_at(&self.new_end[..inside], self.offset)?)
     }
 
     fn replay(&self, file: &File) -> Result<(), Error> {
@@ -164,7 +163,6 @@ impl Journal {
         let appended = if length > kept_from { read_range(file, kept_from, length)? } else { Vec::new() };
         file.write_at(&self.new_end, self.offset)?;
         file.write_at(&appended, self.new_length())?;
-        file.sync()?;
         file.set_len(self.new_length() + appended.len() as u64)?;
         file.sync()?;
         Ok(())
