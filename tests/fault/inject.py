@@ -44,7 +44,12 @@ def traced(pids, *arguments, command=()):
             yield out
         finally:
             tracer.terminate()
-            tracer.wait()
+            try:
+                tracer.wait(5)
+            except subprocess.TimeoutExpired:
+                # It waits for a process that waits for the child it made by vfork, which waits for strace. The kernel lets go of all.
+                tracer.kill()
+                tracer.wait()
 
 
 def attached(pids, tracer):
