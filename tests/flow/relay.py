@@ -13,11 +13,11 @@ NXDOMAIN, SERVFAIL, SILENT = "nxdomain", "servfail", "silent"
 class Names:
     """A name server of a few records: `{"x.org": {MX: [(10, "mx.x.org")], A: ["127.0.0.2"]}, "y.org": SERVFAIL}`; other names do not exist."""
 
-    def __init__(self, records, port=0):
+    def __init__(self, records, port=0, host="127.0.0.1"):
         self.records, self.asked = records, collections.Counter()
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", port))
-        self.server = "127.0.0.1:%d" % self.socket.getsockname()[1]
+        self.socket.bind((host, port))
+        self.server = "%s:%d" % self.socket.getsockname()
         threading.Thread(target=self.serve, daemon=True).start()
 
     def __enter__(self):

@@ -204,10 +204,10 @@ class Box:
             shutil.rmtree(self.root, ignore_errors=True)
 
 
-def cable(one, its_address, other, others_address):
-    """A network of two machines."""
+def cable(one, its_address, other, others_address, device="eth0"):
+    """A network of two machines; `device` is its name in the first, which may have several."""
     ends = [f"lab{os.getpid() % 100000}{side}" for side in "ab"]
     run("ip", "link", "add", ends[0], "type", "veth", "peer", "name", ends[1])
-    for box, end, address in ((one, ends[0], its_address), (other, ends[1], others_address)):
+    for box, end, name, address in ((one, ends[0], device, its_address), (other, ends[1], "eth0", others_address)):
         run("ip", "link", "set", end, "netns", str(box.init))
-        box.sh(f"ip link set {end} name eth0 && ip addr add {address} dev eth0 && ip link set eth0 up")
+        box.sh(f"ip link set {end} name {name} && ip addr add {address} dev {name} && ip link set {name} up")
