@@ -10,7 +10,7 @@ TRY ?=
 # Extra words for `tests/lab/run`, such as: make lab LAB="--short a"
 LAB ?=
 
-.PHONY: help build run test unit flow lint lint-deps format sample man powercut bench fault fuzz deb lab
+.PHONY: help build run test unit flow lint lint-deps format sample man powercut netem bench fault fuzz deb lab
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -64,6 +64,9 @@ lab: deb ## boot real Debians, install the packages, do the labs (as root)
 
 powercut: ## cut the power of a small kernel again and again and count the mail
 	tests/powercut/run
+
+netem: ## relay over a network that loses, delays and cuts, in a small kernel
+	tests/netem/run
 
 bench: ## measure against Postfix on this machine
 	tests/bench/run

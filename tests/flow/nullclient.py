@@ -86,4 +86,5 @@ def away():
         holds(provider.wait_mails("toto", 1)[0], "Subject: later")
 
 
-run(sends, refused, away)
+if __name__ == "__main__":
+    run(sends, refused, away)

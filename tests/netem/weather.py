@@ -58,6 +58,13 @@ class Far:
     def tool(self, *words):
         self.here(tool, *words)
 
+    def dropped(self):
+        """Packets that the weather took, in both directions."""
+        words = ("tc", "-s", "qdisc", "show", "dev")
+        told = subprocess.run([*words, "near0"], text=True, capture_output=True).stdout
+        told += self.here(subprocess.run, [*words, "far0"], text=True, capture_output=True).stdout
+        return sum(map(int, re.findall(r"\(dropped (\d+)", told)))
+
     def weather(self, text):
         for call, device in ((tool, "near0"), (self.tool, "far0")):
             call("tc", "qdisc", "replace", "dev", device, "root", "netem", *text.split())
@@ -123,7 +130,8 @@ class Run:
                 raise Failure(f"number {number} came {got[number]} times, with notices {notices[number]}")
             if why and (got[number] or len(notices[number]) != 1 or why not in notices[number][0]):
                 raise Failure(f"number {number} came {got[number]} times, its notices do not say {why!r}: {notices[number]}")
-        return f"{len(self.accepted)} messages, {len(notices)} came back, {self.copies(got)} copies, {self.deferrals()} deferrals"
+        return (f"{len(self.accepted)} messages, {sum(map(bool, notices.values()))} came back, {self.copies(got)} copies, {self.deferrals()} deferrals, "
+                f"{self.far.dropped()} packets lost")
 
     @staticmethod
     def number(text):
@@ -147,7 +155,10 @@ def loss(far):
     far.weather(BAD_WEATHER)
     with Run(far) as mail:
         mail.send()
-        return mail.end()
+        told = mail.end()
+        if not far.dropped():
+            raise Failure("the weather was fine")
+        return told
 
 
 def silence(far):
