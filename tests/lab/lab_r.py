@@ -11,10 +11,10 @@ mx-host=facteur.example,mx.facteur.example,10
 mx-host=postfix.example,mx.postfix.example,10
 mx-host=exim.example,away.exim.example,10
 mx-host=exim.example,mx.exim.example,20
-host-record=mx.facteur.example,10.7.2.1
-host-record=mx.postfix.example,10.7.2.2
-host-record=mx.exim.example,10.7.3.2
-host-record=away.exim.example,10.7.3.9
+host-record=mx.facteur.example,198.51.100.1
+host-record=mx.postfix.example,198.51.100.2
+host-record=mx.exim.example,203.0.113.2
+host-record=away.exim.example,203.0.113.9
 """
 FACTEUR = {"myhostname": "mx.facteur.example", "mydestination": "facteur.example, mx.facteur.example, localhost",
            "inet_protocols": "ipv4", "inet_interfaces": "all", "smtp_connect_timeout": "3s", "mailbox_size_limit": "0"}
@@ -51,15 +51,15 @@ def run(folder, packages, **kind):
         ours = lab.server("facteur", "dnsmasq-base")
         postfix = lab.client("postfix", "postfix", "sasl2-bin", "libsasl2-modules", "ssl-cert", "rsyslog")
         exim = lab.client("exim", "exim4-daemon-light", "openssl", "rsyslog")
-        cable(ours, "10.7.2.1/24", postfix, "10.7.2.2/24")
-        cable(ours, "10.7.3.1/24", exim, "10.7.3.2/24", device="eth1")
+        cable(ours, "198.51.100.1/24", postfix, "198.51.100.2/24")
+        cable(ours, "203.0.113.1/24", exim, "203.0.113.2/24", device="eth1")
         with lab.step("three mail systems and a DNS"):
             network(ours, postfix, exim)
             set_up(lab, ours)
             set_up_postfix(postfix)
             set_up_exim(exim)
-        for peer, its_log in ((postfix, "/var/log/mail.log"), (exim, "/var/log/exim4/mainlog")):
-            exchange(lab, ours, peer, its_log)
+        for peer in (postfix, exim):
+            exchange(lab, ours, peer)
             refusals(lab, ours, peer)
         full_mailboxes(lab, ours, postfix)
         provider(lab, ours, postfix)
@@ -68,11 +68,11 @@ def run(folder, packages, **kind):
 def network(ours, postfix, exim):
     ours.write("/etc/lab-zone", ZONE)
     ours.sh("apt-get install -y -o Dpkg::Use-Pty=0 dnsmasq-base && dnsmasq -C /etc/lab-zone --user=root")
-    for box, server in ((ours, "127.0.0.1"), (postfix, "10.7.2.1"), (exim, "10.7.3.1")):
+    for box, server in ((ours, "127.0.0.1"), (postfix, "198.51.100.1"), (exim, "203.0.113.1")):
         box.write("/etc/resolv.conf", f"nameserver {server}\n")
-    for box, gate in ((postfix, "10.7.2.1"), (exim, "10.7.3.1")):
+    for box, gate in ((postfix, "198.51.100.1"), (exim, "203.0.113.1")):
         box.sh(f"ip route add default via {gate}")
-        assert "10.7.2.1" in box.sh("host mx.facteur.example")
+        assert "198.51.100.1" in box.sh("host mx.facteur.example")
     user(ours, "kevin", "foo")
     user(postfix, "anna", "otto")
     user(exim, "anna", "otto")
@@ -104,7 +104,7 @@ def set_up_exim(exim):
     exim.write("/etc/mailname", "exim.example\n")
     template = exim.read("/etc/exim4/exim4.conf.template")
     exim.write("/etc/exim4/exim4.conf.template", EXIM_OPTIONS + template)
-    exim.sh(f"{CERTIFICATE} && update-exim4.conf && systemctl restart exim4")
+    exim.sh(f"{CERTIFICATE} && update-exim4.conf && systemctl restart exim4; ln -s exim4/mainlog /var/log/mail.log")
     exim.until("ss -Hltn", ":25")
 
 
@@ -132,16 +132,16 @@ def send(box, sender, to, text, *options):
     return box.sh(f"/usr/sbin/sendmail {' '.join(options)} -f {sender} {to}", text=text)
 
 
-def exchange(lab, ours, peer, its_log):
+def exchange(lab, ours, peer):
     domain = f"{peer.name}.example"
     with lab.step(f"facteur to {peer.name}: by MX, covered by TLS, with a notice of success"):
         send(ours, "kevin@facteur.example", f"anna@{domain}", letter(f"To {peer.name}"), "-N success,failure")
         got = arrives(peer, "anna", f"Subject: To {peer.name}")
-        assert "Salut, ça va ?" in got and re.search(r"E?SMTPS", got), got
-        log(ours, f"to=<anna@{domain}>, relay=mx.{domain}[10.7.")
+        assert "Salut, ça va ?" in got and re.search("with esmtps", got, re.I), got
+        log(ours, f"to=<anna@{domain}>, relay=mx.{domain}[")
         assert "TLS connection established to mx." + domain in ours.read("/var/log/mail.log")
-        notice = arrives(ours, "kevin", "Content-Type: message/delivery-status", f"rfc822;anna@{domain}".replace(";", "; "))
-        assert re.search(r"Action: (delivered|relayed|expanded)", notice), notice
+        notice = arrives(ours, "kevin", "Action: delivered", f"<anna@{domain}>")
+        assert re.search(f"Final-Recipient: rfc822; ?anna@{domain}", notice), notice
     with lab.step(f"{peer.name} to facteur: the same way back"):
         options = ["-N success,failure"] if peer.name == "postfix" else []
         send(peer, f"anna@{domain}", "kevin@facteur.example", letter(f"From {peer.name}"), *options)
@@ -196,7 +196,7 @@ def provider(lab, ours, postfix):
             ours.sh(f"facteur config set {name} '{value}'")
         ours.sh("chgrp facteur /etc/facteur/sasl_passwd; chmod 640 /etc/facteur/sasl_passwd; systemctl restart facteur-mta")
         send(ours, "kevin@facteur.example", "anna@postfix.example", letter("By the provider"))
-        log(ours, "status=deferred (SASL authentication failed; server mx.postfix.example[10.7.2.2] said: 535 5.7.8 Error: authentication failed")
+        log(ours, "status=deferred (SASL authentication failed; server mx.postfix.example[198.51.100.2] said: 535 5.7.8 Error: authentication failed")
         notice = arrives(ours, "kevin", "Delayed Mail", "535 5.7.8 Error: authentication failed")
         show(notice)
     with lab.step("   mended, it goes by login and TLS"):
