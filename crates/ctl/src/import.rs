@@ -114,7 +114,7 @@ mod tests {
         fs::write(home.path().join("main.cf"), lines).unwrap();
         let mut found = read(home.path(), Path::new("/no/such")).unwrap();
         let text = drop_wrong_values(&mut found, home.path()).unwrap();
-        assert_eq!(text, "myhostname: a.b.fr\nmydestination: ${myhostname}\n");
+        assert_eq!(text, "myhostname: a.b.fr\nmydestination: $myhostname\n");
         let mut out = Vec::new();
         report(&mut out, &found).unwrap();
         let out = String::from_utf8(out).unwrap();
