@@ -3,7 +3,7 @@
 CPU time and memory are those of all processes of the mail system (cgroups cpuacct and memory); what sends to it and what it
 sends to runs in its network, but outside its cgroup.
 """
-import os, pathlib, re, shutil, signal, subprocess, sys, threading, time
+import contextlib, os, pathlib, re, shutil, signal, subprocess, sys, threading, time
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 WORK = TOP / "target" / "bench"
@@ -111,8 +111,9 @@ class System:
             if self.nspawn.poll() is not None:
                 sys.exit(f"{self.name} did not start, see {WORK}/{self.name}.out")
             pids = children.read_text().split()
-            if pids and os.readlink(f"/proc/{pids[0]}/ns/net") != os.readlink("/proc/self/ns/net"):
-                return pids[0]
+            with contextlib.suppress(FileNotFoundError):  # its first child is soon replaced
+                if pids and os.readlink(f"/proc/{pids[0]}/ns/net") != os.readlink("/proc/self/ns/net"):
+                    return pids[0]
             time.sleep(0.05)
         sys.exit("container did not come up")
 
