@@ -39,6 +39,13 @@ def blocks(language):
     return re.findall(r"^```(console|log)\n(.*?)^```$", (TOP / f"docs/labs.{language}.md").read_text(), re.M | re.S)
 
 
+def parts(text):
+    """Each line that is typed, with what must come after it."""
+    for part in re.split(r"^(?=[$>](?: |\n))", text, flags=re.M):
+        typed, _, wanted = part.partition("\n")
+        yield typed, wanted
+
+
 class Student:
     """Types what the page says. The system is in one directory: its paths and ports stand for the usual ones."""
 
@@ -62,8 +69,7 @@ class Student:
         return text.replace(str(self.system.dir / "mail"), "/var/mail").replace(str(self.system.etc / "aliases"), "/etc/aliases").replace(f"{self.system.home}/", "/home/").replace(f" -c {self.system.etc}", "")
 
     def console(self, text):
-        for part in re.split(r"^(?=[$>](?: |\n))", text, flags=re.M):
-            typed, _, wanted = part.partition("\n")
+        for typed, wanted in parts(text):
             self.page.append(typed + "\n" if typed else "")
             if typed.startswith("$ telnet"):
                 self.dialogue(int(typed.split()[-1]), wanted)
@@ -137,4 +143,5 @@ def french():
         raise Failure("the blocks of docs/labs.fr.md are not those of docs/labs.en.md")
 
 
-run(english, french)
+if __name__ == "__main__":
+    run(english, french)

@@ -3,14 +3,16 @@
 Needs root, systemd-nspawn and mmdebstrap; systemd need not run on this machine. Everything is kept in one folder
 (target/lab): base images as tar files, packages that apt fetched, and the machines, which are removed at the end.
 """
+import fcntl
 import os
 import shutil
 import signal
 import subprocess
 import time
+import zlib
 from pathlib import Path
 
-INCLUDE = ("systemd,systemd-sysv,dbus,iproute2,procps,adduser,passwd,debconf-i18n,dialog,locales,netbase,less,"
+INCLUDE = ("systemd,systemd-sysv,dbus,iproute2,procps,adduser,passwd,login,debconf-i18n,dialog,locales,netbase,less,"
            "logrotate,telnet,netcat-openbsd,bind9-host,ca-certificates,libpam-systemd,lsof")
 # What daemons jail themselves with; nspawn refuses some of it by default.
 JAILS = "--system-call-filter=landlock_create_ruleset landlock_add_rule landlock_restrict_self seccomp"
@@ -32,9 +34,9 @@ def run(*words, check=True, **more):
 
 def base(folder, suite):
     """The tar file of a bare Debian, made if it is not there."""
-    tar = Path(folder, f"{suite}.tar")
+    tar = Path(folder, f"{suite}.{zlib.crc32(INCLUDE.encode()):08x}.tar")
     if not tar.exists():
-        part = tar.with_suffix(".part.tar")
+        part = tar.with_suffix(f".{os.getpid()}.tar")
         run("mmdebstrap", "--variant=apt", f"--include={INCLUDE}", suite, str(part))
         part.rename(tar)
     return tar
@@ -87,12 +89,15 @@ class Box:
         lists = self.folder / "apt-lists" / self.suite
         (lists / "partial").mkdir(parents=True, exist_ok=True)
         self.write("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755)
+        one = open(cache.with_suffix(".lock"), "w", encoding="ascii")  # apt waits for nobody who uses the same folder
+        fcntl.flock(one, fcntl.LOCK_EX)
         try:
             return run("systemd-nspawn", "-q", "--register=no", "--keep-unit", "-D", str(self.root), "--pipe",
                        f"--bind={cache}:/var/cache/apt/archives", f"--bind={lists}:/var/lib/apt/lists", "--timezone=off",
                        "--resolv-conf=replace-host", "env", "-i", f"PATH={PATH}", "HOME=/root", "TERM=linux",
                        "LANG=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", "bash", "-c", command, **more)
         finally:
+            one.close()
             self.path("/usr/sbin/policy-rc.d").unlink(missing_ok=True)
 
     def alone(self, command):

@@ -88,7 +88,7 @@ class Screen:
         self._tmux("new-session", "-d", "-x", str(width), "-y", str(height), command + "; read -r finished")
 
     def _tmux(self, *words, check=True):
-        done = subprocess.run(["tmux", "-L", self.socket, "-f", "/dev/null", *words], text=True, errors="replace",
+        done = subprocess.run(["tmux", "-u", "-L", self.socket, "-f", "/dev/null", *words], text=True, errors="replace",
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         if check and done.returncode:
             raise Unseen(f"tmux {words}: {done.stdout}")
