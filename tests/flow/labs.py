@@ -14,7 +14,7 @@ VARIES = [
     (r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \w+ facteur", "DATE HOST facteur"), (r"\d{14}\.", "STAMP."), (r"\b[0-9A-F]{15}\b", "ID"),
     (r"\[CAPABILITY [^]]*\]", "[CAPABILITY]"), (r"\[\d+\]: ", "[PID]: "), (r"delay=[\d.]+, delays=[\d./]+", "DELAYS"), (r"mpid=\d+", "mpid=N"), (r"session=<[^>]*>", "session=<S>"), (r"\(\w+\)<\d+><[^>]*>", "SESSION"),
     (r"\([\d.]+ \+ [\d.]+ secs\)", "(SECS)"), (r"UIDVALIDITY \d+", "UIDVALIDITY N"), (r"uid=\d+ from", "uid=N from"), (r"from userid \d+", "from userid N"),
-    (r"<\w+@m3102\.com>, size=\d+", "<WHO>, size=N"), (r" facteur -c \S+", " facteur"), (r"^From: \w+ <", "From: NAME <"), (r"^(\+OK \d+|1) \d+$", r"\1 SIZE"), (r"\b\d+ octets", "SIZE octets"), (r"connection established.*", "connection established"), (r"[ \t]+$", ""), (r"^ID +\d+ DATE", "ID SIZE DATE"),
+    (r"size=\d+, nrcpt", "size=N, nrcpt"), (r"GNU Mailutils [\d.]+", "GNU Mailutils N"), (r" facteur -c \S+", " facteur"), (r"^From: \w+ <", "From: NAME <"), (r"^(\+OK \d+|1) \d+$", r"\1 SIZE"), (r"\b\d+ octets", "SIZE octets"), (r"connection established.*", "connection established"), (r"[ \t]+$", ""), (r"^ID +\d+ DATE", "ID SIZE DATE"),
 ]
 
 
@@ -57,8 +57,9 @@ class Student:
         (self.bin / "facteur").write_text(f'#!/bin/sh\nexec {programs()}/facteur -c {system.etc} "$@"\n')
         (self.bin / "newaliases").write_text(f'#!/bin/sh\nexec {programs()}/newaliases -C {system.etc}\n')
         (self.bin / "mailq").write_text(f'#!/bin/sh\nexec {programs()}/mailq -C {system.etc}\n')
-        # mailutils' `mail` calls the system's sendmail: this one calls ours.
-        (self.bin / "mail").write_text(f'#!/bin/sh\n(echo "Subject: $2"; echo "To: $3"; echo; cat) | exec {programs()}/sendmail -C {system.etc} -f root "$3"\n')
+        # mailutils' `mail` calls the system's sendmail: this one calls ours. (Lab "in French" replays the page with the real one.)
+        head = r'printf "Subject: %s\nTo: %s\nUser-Agent: mail (GNU Mailutils 3.15)\nDate: %s\n\n" "$2" "$3" "$(date -R)"'
+        (self.bin / "mail").write_text(f'#!/bin/sh\n({head}; cat) | exec {programs()}/sendmail -C {system.etc} -f root@vm.m3102.com "$3"\n')
         for path in self.bin.iterdir():
             path.chmod(0o755)
 

@@ -130,6 +130,7 @@ class Box:
         self.outside(f"{fresh}apt-get -qq -y --no-install-recommends --download-only install {' '.join(words)}")
         for kept, own in (("apt", "var/cache/apt/archives"), ("apt-lists", "var/lib/apt/lists")):
             run("cp", "-alf", f"{self.folder / kept / self.suite}/.", str(self.root / own))
+            Path(self.root, own, "lock").unlink(missing_ok=True)  # else all machines share one lock
 
     @staticmethod
     def package(packages, name):

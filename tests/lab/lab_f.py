@@ -62,7 +62,7 @@ QUESTIONS = (
     ("Réseaux locaux :", "dignes de confiance", "127.0.0.0/8, chez moi"),
     ("« 127.0.0.0/8, chez moi » n'est pas une liste de réseaux", "Indiquez des réseaux séparés par des espaces", None),
     ("Réseaux locaux :", "192.168.0.0/24", "127.0.0.0/8"),
-    ("Taille maximale d'une boîte aux lettres, en octets (0 pour aucune limite) :", "le fichier d'une boîte", "beaucoup"),
+    ("Taille maximale d'une boîte aux lettres, en octets (0 pour aucune limite) :", "au fichier d'une boîte", "beaucoup"),
     ("« beaucoup » n'est pas un nombre d'octets", "Indiquez un nombre entier ; 0 signifie aucune limite.", None),
     ("Taille maximale d'une boîte aux lettres", "Maildir", "0"),
     ("Caractère entre un nom d'utilisateur et une extension :", "kevin+listes arrive chez kevin", None),
@@ -100,7 +100,7 @@ class Student:
         for typed, wanted in page.parts(text):
             self.page.append(typed + "\n" if typed else "")
             if typed.startswith("$ telnet"):
-                self.session = Terminal(self.server.words("stty -echo; " + typed[2:]))
+                self.session = Terminal(self.server.words(typed[2:]))
                 self.session.expect("Escape character is '^]'.\n")
                 self.hear(typed, wanted)
             elif typed.startswith("$ "):
@@ -109,6 +109,7 @@ class Student:
                 self.settle()
             elif typed.startswith(">"):
                 self.session.type(typed[2:])
+                self.session.expect(typed[2:] + "\n")
                 self.hear(typed, wanted)
 
     def hear(self, typed, wanted):

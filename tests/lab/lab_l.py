@@ -44,7 +44,7 @@ def rotation(lab, server):
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         rotations = 0
         while sender.poll() is None and rotations < 4:
-            server.sh(f"sleep 0.5; {force}")
+            server.sh(f"until [ $(stat -c %s /var/log/mail.log) -gt 50000 ]; do sleep 0.05; done; {force}", timeout=60)
             rotations += 1
         said = sender.communicate(timeout=90)[0]
         assert sender.returncode == 0 and rotations > 1, (said, rotations)
@@ -56,7 +56,8 @@ def rotation(lab, server):
         assert not server.sh(f"{ALL} | grep status=sent | sort | uniq -d"), (count, removed)
         print(f"      {MANY} messages, {rotations} rotations, {server.sh(f'{ALL} | wc -l').strip()} lines")
     with lab.step("what is rotated is compressed and readable by adm; facteur log goes on in the new file"):
-        server.sh(force)
+        for _ in range(4):
+            server.sh(f"echo >>/var/log/mail.log; {force}")
         assert server.sh("ls /var/log | grep -c '^mail.log[.][2-4][.]gz$'").strip() == "3"
         assert server.sh("stat -c '%a %U %G' /var/log/mail.log /var/log/mail.log.1").split("\n")[:2] == ["640 root adm"] * 2
         server.sh("echo encore | sendmail foo")

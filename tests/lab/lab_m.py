@@ -78,7 +78,7 @@ def imap(lab, server, pc):
         assert "S" in server.sh("ls ~kevin/Maildir/cur").split(":2,")[-1]
     with lab.step("IMAP over TLS: the certificate is shown, once accepted the mail is read"):
         with Mutt(pc, "kevin", "-f imaps://kevin:kevin@192.168.0.10/INBOX") as mutt:
-            mutt.expect("(a)ccept once")
+            mutt.expect("accept (o)nce")
             mutt.keys("o")
             mutt.expect("En direct")
             mutt.quit()

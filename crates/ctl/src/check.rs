@@ -10,6 +10,7 @@ use anyhow::Result;
 use config::Config;
 use nix::unistd::{Group, User, geteuid};
 
+use crate::reach::{self, Wrong};
 use crate::{ports, processes};
 
 /// `facteur check`.
@@ -46,8 +47,30 @@ fn tables(config: &Config) -> Vec<String> {
     let hidden = |file: &Path| File::open(file).is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied);
     let told = problems.filter(|problem| geteuid().is_root() || !hidden(&problem.file));
     let mut found: Vec<String> = told.map(|problem| problem.to_string()).collect();
+    if geteuid().is_root() {
+        found.extend(out_of_reach(config));
+    }
     found.dedup();
     found
+}
+
+/// Tables that root can read and the programs cannot, and passwords that everybody can read.
+fn out_of_reach(config: &Config) -> Vec<String> {
+    let unprivileged = |row: &&config::param::Param| {
+        row.programs.split(' ').any(|program| ["pickup", "qmgr", "smtp", "smtpd"].contains(&program))
+    };
+    let rows = config::param::TABLE.iter().filter(|row| row.kind == config::param::Kind::Tables).filter(unprivileged);
+    let files = rows.flat_map(|row| config.tables(row.name).files().into_iter().map(|file| (row.name, file)));
+    let said = files.filter_map(|(name, file)| {
+        let owner = config.text("mail_owner");
+        let why = match reach::wrong(config, &file)? {
+            Wrong::Hidden => format!("the user {owner} may not read {}", file.display()),
+            Wrong::Loose => format!("{} holds passwords and everybody may read it", file.display()),
+        };
+        let mend = format!("chgrp {owner} {0} && chmod 640 {0}", file.display());
+        Some(about(config, name, &format!("{why}: {mend}")))
+    });
+    said.collect()
 }
 
 /// With file and line where the value was set.

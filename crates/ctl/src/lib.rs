@@ -17,6 +17,7 @@ mod log;
 mod ports;
 mod processes;
 mod queue;
+pub mod reach;
 mod record;
 mod settings;
 mod status;
