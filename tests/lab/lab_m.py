@@ -75,7 +75,8 @@ def imap(lab, server, pc):
             mutt.quit()
             mutt.leave()
         server.until("cat ~foo/Maildir/new/*", "Par IMAP, évidemment.")
-        assert "S" in server.sh("ls ~kevin/Maildir/cur").split(":2,")[-1]
+        names = server.sh("ls ~kevin/Maildir/cur")
+        assert names.count(":2,RS\n") == 2, names
     with lab.step("IMAP over TLS: the certificate is shown, once accepted the mail is read"):
         with Mutt(pc, "kevin", "-f imaps://kevin:kevin@192.168.0.10/INBOX") as mutt:
             mutt.expect("accept (o)nce")

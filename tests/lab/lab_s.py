@@ -166,8 +166,9 @@ def trouble(lab, server):
         assert "25" in server.sh("tail -n 5 /var/log/mail.log")
         server.sh("kill $(lsof -t -i :25 -s TCP:LISTEN); systemctl reset-failed facteur-mta; systemctl start facteur-mta")
     with lab.step("a daemon that is killed comes back"):
-        server.sh("kill -9 $(systemctl show -P MainPID facteur-imapd)")
-        with session(server, "sh -c 'until nc -z localhost 143; do sleep 0.1; done; nc localhost 143'") as imap:
+        server.sh("old=$(systemctl show -P MainPID facteur-imapd); kill -9 $old; until systemctl -q is-active facteur-imapd "
+                  "&& [ $(systemctl show -P MainPID facteur-imapd) != $old ]; do sleep 0.05; done", timeout=30)
+        with session(server, "nc localhost 143") as imap:
             imap.expect("* OK")
 
 

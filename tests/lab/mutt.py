@@ -9,6 +9,7 @@ set copy=no
 set folder=~
 set wait_key=no
 set beep=no
+set send_charset=us-ascii:utf-8
 set ssl_starttls=no
 set ssl_force_tls=no
 unset mark_old
