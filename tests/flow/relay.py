@@ -1,75 +1,11 @@
 #!/usr/bin/env python3
 """Mail to other hosts with the real programs: relayhost, DNS, TLS, logins, connections used again, kill -9, and two systems that write to each other."""
-import collections, concurrent.futures, contextlib, os, pathlib, re, shutil, signal, socket, ssl, struct, subprocess, tempfile, threading
+import collections, concurrent.futures, contextlib, os, pathlib, re, shutil, signal, socket, ssl, subprocess, tempfile, threading
 
 import nexthop
 from facteur import NOBODY, Failure, System, run
+from nameserver import A, CNAME, MX, SERVFAIL, SILENT, Names
 from nexthop import NextHop
-
-A, CNAME, MX = 1, 5, 15
-NXDOMAIN, SERVFAIL, SILENT = "nxdomain", "servfail", "silent"
-
-
-class Names:
-    """A name server of a few records: `{"x.org": {MX: [(10, "mx.x.org")], A: ["127.0.0.2"]}, "y.org": SERVFAIL}`; other names do not exist."""
-
-    def __init__(self, records, port=0, host="127.0.0.1"):
-        self.records, self.asked = records, collections.Counter()
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind((host, port))
-        self.server = "%s:%d" % self.socket.getsockname()
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
-
-    def stop(self):
-        """Frees the port; the thread that waits on it is woken."""
-        with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_RDWR)
-        self.socket.close()
-
-    def serve(self):
-        with contextlib.suppress(OSError):
-            while True:
-                packet, client = self.socket.recvfrom(4096)
-                if not packet:
-                    return
-                if answer := self.answer(packet):
-                    self.socket.sendto(answer, client)
-
-    def answer(self, packet):
-        labels, at = [], 12
-        while packet[at]:
-            labels.append(packet[at + 1:at + 1 + packet[at]].decode())
-            at += 1 + packet[at]
-        kind, = struct.unpack(">H", packet[at + 1:at + 3])
-        name = ".".join(labels).lower()
-        self.asked[name] += 1
-        known = self.records.get(name, NXDOMAIN)
-        if known == SILENT:
-            return None
-        code = {NXDOMAIN: 3, SERVFAIL: 2}.get(known, 0) if isinstance(known, str) else 0
-        found = [] if code else self.found(name, known, kind)
-        head = packet[:2] + struct.pack(">HHHHH", 0x8180 | code, 1, len(found), 0, 0)
-        return head + packet[12:at + 5] + b"".join(found)
-
-    def found(self, name, known, kind):
-        if CNAME in known:
-            target = known[CNAME][0]
-            return [self.record(name, CNAME, self.packed(target))] + self.found(target, self.records[target], kind)
-        pack = {A: socket.inet_aton, MX: lambda mx: struct.pack(">H", mx[0]) + self.packed(mx[1])}.get(kind)
-        return [self.record(name, kind, pack(value)) for value in known.get(kind, [])]
-
-    def record(self, name, kind, data):
-        return self.packed(name) + struct.pack(">HHIH", kind, 1, 60, len(data)) + data
-
-    @staticmethod
-    def packed(name):
-        return b"".join(bytes([len(label)]) + label.encode() for label in name.split(".") if label) + b"\0"
 
 
 def same(got, wanted):

@@ -10,7 +10,7 @@ import collections, concurrent.futures, ctypes, os, pathlib, re, subprocess, sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "flow"))
 from facteur import Failure, System, run
 from nexthop import NextHop
-from relay import A, MX, Names
+from nameserver import A, MX, Names
 
 NEAR, FAR = "10.9.0.1", "10.9.0.2"
 MESSAGES = int(os.environ.get("MESSAGES", 150))

@@ -1,5 +1,6 @@
 //! The command line of `facteur`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -53,6 +54,8 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// The DNS records that mail of a domain needs: which are there, which are missing or wrong, ready to paste.
+    Dns(DnsOptions),
     /// Where mail for an address would go: every alias, table and route that applies, with file and line.
     Explain {
         /// The recipient, such as kevin or kevin@example.com.
@@ -93,6 +96,21 @@ pub(crate) struct DoctorOptions {
     /// Ask this DNS server instead of the system's: an address, or address:port.
     #[arg(long, value_name = "SERVER")]
     pub(crate) dns: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DnsOptions {
+    /// Such as example.com.
+    pub(crate) domain: String,
+    /// An address from which mail of this machine reaches others, where the machine cannot know it.
+    #[arg(long = "address", value_name = "ADDRESS")]
+    pub(crate) addresses: Vec<IpAddr>,
+    /// Ask this DNS server instead of the system's: an address, or address:port.
+    #[arg(long, value_name = "SERVER")]
+    pub(crate) dns: Option<String>,
+    /// One JSON object for each record and line.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args, Debug, Default)]

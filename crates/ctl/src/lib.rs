@@ -3,13 +3,15 @@
 //! Runs as: whoever calls it; nothing here is needed for mail to flow. May read: the configuration, the log, the queue
 //! (where the caller may). May write: `facteur.yaml` (`config set`), queue files (`queue hold` and so on), the directory
 //! of `try`. Speaks to: the daemons, by signals. Exits with: 0; 1 and one line for each thing that is wrong; 2 for a
-//! command that cannot be understood; 3 from `status` when something that should run does not.
+//! command that cannot be understood; 3 from `status` when something that should run does not;
+//! 75 from `dns` when the DNS does not answer.
 
 mod arguments;
 mod check;
 mod complete;
 mod daemons;
 mod destinations;
+mod dns;
 mod doctor;
 mod explain;
 mod import;
@@ -90,6 +92,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Log(options) => return log::run(&load(dir)?, options),
         Command::Complete { words } => complete::run(&Arguments::command(), words),
         Command::Destinations { json } => return destinations::run(&load(dir)?, *json),
+        Command::Dns(options) => return dns::run(&load(dir)?, options),
         Command::Explain { address, from } => return explain::run(&load(dir)?, address, from.as_deref()),
         Command::Why { id } => return why::run(&load(dir)?, id),
         Command::Trace { id } => return trace::run(&load(dir)?, id),
