@@ -96,6 +96,32 @@ def together():
         same(sorted(to for mail in hop.messages for to in mail.to()), sorted(f"u{n}@far.example" for n in range(120)))
 
 
+def limits_by_transport():
+    """What default_destination_* says holds for all transports but those that have their own word."""
+    with NextHop(mail=[STALL] * 50, lmtp=True) as slow, NextHop(mail=[STALL] * 50) as relayed, NextHop() as paced, NextHop(lmtp=True) as boxes:
+        by_lmtp = {hop: f"lmtp:inet:{hop.host}:{hop.port}" for hop in (slow, boxes)}
+        maps = f"inline:{{slow.example={by_lmtp[slow]}, relayed.example=relay:{place(relayed)}, paced.example=smtp:{place(paced)}, box.example={by_lmtp[boxes]}}}"
+        with started(transport_maps=maps, initial_destination_concurrency=4, relay_initial_destination_concurrency=2,
+                     lmtp_destination_recipient_limit=2, smtp_destination_rate_delay="1h") as system:
+            for n in range(8):
+                system.send(f"u{n}@slow.example")
+                system.send(f"u{n}@relayed.example")
+            for name, most in ((by_lmtp[slow], 4), (f"relay:{place(relayed)}", 2)):
+                def row():
+                    return destinations(system).get(name, {"open": None, "waiting": None})
+                system.wait(f"{most} deliveries to {name}", lambda: (row()["open"], row()["waiting"]) == (most, 8 - most))
+            ident = system.send([f"u{n}@box.example" for n in range(5)])
+            system.wait_log(rf"{ident}: removed")
+            same(sorted(sum(c.startswith(verb) for c in boxes.commands) for verb in ("MAIL", "RCPT")), [3, 5])
+            told(system, system.send("u@paced.example"), "status=sent")
+            system.send("v@paced.example")
+            system.wait("the second resting", lambda: destinations(system)[f"smtp:{place(paced)}"]["waiting"] == 1)
+            told(system, system.send("w@box.example"), "status=sent")
+            same(len(paced.messages), 1)
+            slow.close()
+            relayed.close()
+
+
 def dead_and_slow():
     """Mail for dead and for a silent next hop delays nobody; the dead are left in peace, and the one that is named is tried when told to."""
     port, other = closed_port(), closed_port()
@@ -188,4 +214,4 @@ def many_dead_domains():
             return f"up after {up:.1f} s, slowest new mail {slowest:.2f} s, qmgr took {memory >> 20} MiB"
 
 
-run(ways, together, dead_and_slow, killed, many_dead_domains)
+run(ways, together, limits_by_transport, dead_and_slow, killed, many_dead_domains)

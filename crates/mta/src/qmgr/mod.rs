@@ -42,7 +42,7 @@ use deliver::{Locals, OPEN_RELAYS, Relays};
 use link::{Dialogue, Event, Sending};
 use run::{Begin, Qmgr};
 use settle::Policy;
-use windows::{Feedback, Pace};
+use windows::{Each, Feedback, Pace};
 
 /// How often `incoming` is looked at although nobody said anything.
 const LOOK: Duration = Duration::from_secs(5);
@@ -197,21 +197,60 @@ fn policy(config: &Config) -> Policy {
 
 /// How deliveries to one next hop open and close.
 fn pace(config: &Config) -> Pace {
-    let count = |name: &str| usize::try_from(config.number(name)).unwrap_or(usize::MAX);
     let feedback = |name: &str| Feedback::parse(config.text(name));
     let cohorts = u32::try_from(config.number("default_destination_concurrency_failed_cohort_limit")).unwrap_or(1);
     Pace {
         most: OPEN_RELAYS,
-        initial: count("initial_destination_concurrency"),
-        limit: count("default_destination_concurrency_limit"),
-        together: count("default_destination_recipient_limit"),
+        each: each(config, ALL),
+        by_transport: TRANSPORTS.iter().map(|(transport, names)| (*transport, each(config, *names))).collect(),
         success: feedback("default_destination_concurrency_positive_feedback"),
         failure: feedback("default_destination_concurrency_negative_feedback"),
         cohorts: cohorts.into(),
-        delay: config.time("default_destination_rate_delay"),
         rest: (config.time("minimal_backoff_time"), config.time("maximal_backoff_time")),
     }
 }
+
+/// How much a next hop gets, by the parameters of these names.
+fn each(config: &Config, [initial, limit, together, delay]: [&str; 4]) -> Each {
+    let count = |name: &str| usize::try_from(config.number(name)).unwrap_or(usize::MAX);
+    Each { initial: count(initial), limit: count(limit), together: count(together), delay: config.time(delay) }
+}
+
+const ALL: [&str; 4] = [
+    "initial_destination_concurrency",
+    "default_destination_concurrency_limit",
+    "default_destination_recipient_limit",
+    "default_destination_rate_delay",
+];
+const TRANSPORTS: [(&str, [&str; 4]); 3] = [
+    (
+        "lmtp",
+        [
+            "lmtp_initial_destination_concurrency",
+            "lmtp_destination_concurrency_limit",
+            "lmtp_destination_recipient_limit",
+            "lmtp_destination_rate_delay",
+        ],
+    ),
+    (
+        "relay",
+        [
+            "relay_initial_destination_concurrency",
+            "relay_destination_concurrency_limit",
+            "relay_destination_recipient_limit",
+            "relay_destination_rate_delay",
+        ],
+    ),
+    (
+        "smtp",
+        [
+            "smtp_initial_destination_concurrency",
+            "smtp_destination_concurrency_limit",
+            "smtp_destination_recipient_limit",
+            "smtp_destination_rate_delay",
+        ],
+    ),
+];
 
 /// The socket of wake-ups, taking the place of a dead one.
 fn listen(path: &Path) -> std::io::Result<UnixDatagram> {

@@ -25,22 +25,31 @@ pub type Who = (QueueId, usize);
 pub struct Pace {
     /// Places in all.
     pub most: usize,
-    /// The first window of a destination.
-    pub initial: usize,
-    /// The widest.
-    pub limit: usize,
-    /// Recipients of one message that are served together.
-    pub together: usize,
+    /// What holds for a destination.
+    pub each: Each,
+    /// What holds instead for those whose name begins with this and a colon.
+    pub by_transport: Vec<(&'static str, Each)>,
     /// What a success adds.
     pub success: Feedback,
     /// What a failure takes.
     pub failure: Feedback,
     /// So many rounds of failures park a destination; 0: none is parked.
     pub cohorts: f64,
-    /// The pause after each delivery to one destination; more than none: one delivery at a time.
-    pub delay: Duration,
     /// The first pause of a parked destination, and the longest.
     pub rest: (Duration, Duration),
+}
+
+/// How much one destination gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Each {
+    /// The first window.
+    pub initial: usize,
+    /// The widest.
+    pub limit: usize,
+    /// Recipients of one message that are served together.
+    pub together: usize,
+    /// The pause after each delivery; more than none: one delivery at a time.
+    pub delay: Duration,
 }
 
 /// A number that may depend on the window.
@@ -82,6 +91,7 @@ pub struct Windows {
 /// A destination.
 #[derive(Debug)]
 pub struct Line {
+    each: Each,
     waiting: VecDeque<Who>,
     open: usize,
     /// How many of them were counted as suspect.
@@ -164,26 +174,31 @@ impl Pace {
     pub const fn even(most: usize, most_each: usize) -> Self {
         Self {
             most,
-            initial: most_each,
-            limit: most_each,
-            together: 1,
+            each: Each { initial: most_each, limit: most_each, together: 1, delay: Duration::ZERO },
+            by_transport: Vec::new(),
             success: Feedback::Fixed(0.0),
             failure: Feedback::Fixed(0.0),
             cohorts: 0.0,
-            delay: Duration::ZERO,
             rest: (Duration::ZERO, Duration::ZERO),
         }
+    }
+
+    /// What holds for the destination of this name.
+    fn of(&self, name: &str) -> Each {
+        let transport = name.split_once(':').map_or("", |(transport, _)| transport);
+        self.by_transport.iter().find(|(known, _)| *known == transport).map_or(self.each, |(_, each)| *each)
     }
 }
 
 impl Line {
-    fn new(pace: &Pace) -> Self {
+    fn new(each: Each) -> Self {
         Self {
+            each,
             waiting: VecDeque::new(),
             open: 0,
             suspect: 0,
             has_turn: false,
-            window: as_real(pace.initial.min(pace.limit)),
+            window: as_real(each.initial.min(each.limit)),
             failed_cohorts: 0.0,
             fresh: false,
             parked: None,
@@ -248,6 +263,7 @@ impl Windows {
 
     /// From now on this pace. Windows that are open stay.
     pub fn set(&mut self, pace: Pace) {
+        self.lines.iter_mut().for_each(|(name, line)| line.each = pace.of(name));
         self.pace = pace;
     }
 
@@ -285,13 +301,13 @@ impl Windows {
 
     /// How many this destination may have open, as far as it alone is concerned.
     fn widest(&self, line: &Line) -> usize {
-        if line.parked.is_some() || !self.pace.delay.is_zero() { 1 } else { line.window() }
+        if line.parked.is_some() || !line.each.delay.is_zero() { 1 } else { line.window().min(line.each.limit) }
     }
 
     /// How many it may have open now.
     fn room(&self, line: &Line) -> usize {
         let widest = self.widest(line);
-        if self.open * 2 < self.pace.most { widest } else { widest.min(self.pace.limit.div_ceil(10)).max(1) }
+        if self.open * 2 < self.pace.most { widest } else { widest.min(line.each.limit.div_ceil(10)).max(1) }
     }
 
     /// Puts a recipient at the end of its line. The line's name comes back, for whoever keeps it.
@@ -300,7 +316,7 @@ impl Windows {
             Some((name, _)) => Arc::clone(name),
             None => {
                 let name: Name = to.into();
-                self.lines.insert(Arc::clone(&name), Line::new(&self.pace));
+                self.lines.insert(Arc::clone(&name), Line::new(self.pace.of(to)));
                 name
             }
         };
@@ -355,7 +371,7 @@ impl Windows {
             line.has_turn = false;
             let Some((id, first)) = line.waiting.pop_front() else { continue };
             let mut slots = vec![first];
-            while slots.len() < self.pace.together
+            while slots.len() < line.each.together
                 && let Some((_, slot)) = line.waiting.pop_front_if(|(other, _)| *other == id)
             {
                 slots.push(slot);
@@ -363,8 +379,8 @@ impl Windows {
             let suspect = usize::from(line.is_suspect());
             (line.open, line.suspect) = (line.open + 1, line.suspect + suspect);
             (self.open, self.suspect) = (self.open + 1, self.suspect + suspect);
-            if !self.pace.delay.is_zero() {
-                line.not_before = Some(now + self.pace.delay);
+            if !line.each.delay.is_zero() {
+                line.not_before = Some(now + line.each.delay);
             }
             self.take_turn(&name, Self::room);
             found = Some(Turn { to: name, id, slots });
@@ -418,13 +434,13 @@ impl Line {
             Verdict::Nothing => return Vec::new(),
             Verdict::Lives => {
                 if self.parked.take().is_some() {
-                    self.window = as_real(pace.initial.min(pace.limit));
+                    self.window = as_real(self.each.initial.min(self.each.limit));
                 }
                 self.failed_cohorts = 0.0;
                 self.count();
                 // Wider than there was use for it would open a flood at once later.
-                if self.window < as_real(self.open + 1 + pace.initial) {
-                    self.window = (self.window + pace.success.at(self.window)).min(as_real(pace.limit));
+                if self.window < as_real(self.open + 1 + self.each.initial) {
+                    self.window = (self.window + pace.success.at(self.window)).min(as_real(self.each.limit));
                 }
                 Vec::new()
             }

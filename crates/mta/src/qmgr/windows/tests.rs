@@ -7,16 +7,16 @@ fn id(number: u64) -> QueueId {
 fn hosts() -> Pace {
     Pace {
         most: 100,
-        initial: 5,
-        limit: 20,
-        together: 3,
+        each: EACH,
+        by_transport: Vec::new(),
         success: Feedback::parse("1"),
         failure: Feedback::parse("1"),
         cohorts: 1.0,
-        delay: Duration::ZERO,
         rest: (Duration::from_secs(300), Duration::from_secs(1000)),
     }
 }
+
+const EACH: Each = Each { initial: 5, limit: 20, together: 3, delay: Duration::ZERO };
 
 fn fails() -> Verdict {
     Verdict::Fails(EnhancedStatus::new(4, 4, 1), "connect to x[192.0.2.1]:25: Connection refused".into())
@@ -159,13 +159,31 @@ fn dead_destinations_leave_half_of_the_places() {
 
 #[test]
 fn a_pause_between_deliveries_is_kept() {
-    let mut windows = Windows::new(Pace { delay: Duration::from_secs(3600), ..hosts() });
+    let mut windows = Windows::new(Pace { each: Each { delay: Duration::from_secs(3600), ..EACH }, ..hosts() });
     windows.push("x", (id(1), 0), Age::Fresh);
     windows.push("x", (id(2), 0), Age::Fresh);
     assert_eq!(served(&mut windows).len(), 1);
     windows.landed(&"x".into(), Verdict::Lives);
     assert_eq!(windows.serve(), None);
     assert!(windows.next_rest().is_some_and(|at| at > Instant::now() + Duration::from_secs(3000)));
+}
+
+#[test]
+fn a_transport_may_have_limits_of_its_own() {
+    let slow = Each { initial: 1, limit: 2, together: 1, delay: Duration::ZERO };
+    let mut windows = Windows::new(Pace { by_transport: vec![("relay", slow)], ..hosts() });
+    for to in ["smtp:x", "relay:x"] {
+        (1..=30).for_each(|number| drop(windows.push(to, (id(number), 0), Age::Fresh)));
+    }
+    let open = served(&mut windows);
+    assert_eq!(open.iter().filter(|to| *to == "smtp:x").count(), 5);
+    assert_eq!(open.iter().filter(|to| *to == "relay:x").count(), 1);
+    (0..5).for_each(|_| drop(windows.landed(&"relay:x".into(), Verdict::Lives)));
+    assert_eq!(served(&mut windows).len(), 2);
+    // A reload makes it narrower, and a window that is open already counts no more.
+    windows.set(Pace { by_transport: vec![("relay", Each { limit: 1, ..slow })], ..hosts() });
+    (0..2).for_each(|_| drop(windows.landed(&"relay:x".into(), Verdict::Lives)));
+    assert_eq!(served(&mut windows).len(), 1);
 }
 
 #[test]
