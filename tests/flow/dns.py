@@ -101,7 +101,7 @@ def situations():
         if code != 1 or [one["state"] for one in v6] != ["missing", "missing", "wrong", "wrong"] or v6[0]["zone"] != [f"mail.school.fr. IN AAAA {V6}"]:
             raise Failure(f"{code} {v6}")
         names.records["mail.school.fr"][AAAA] = [V6]
-        names.records["7" + ".0" * 15 + ".5.0.0.0.8.b.d.0.1.0.a.2.ip6.arpa"] = {PTR: ["mail.school.fr"]}
+        names.records["7" + ".0" * 19 + ".5.0.0.0.8.b.d.0.1.0.a.2.ip6.arpa"] = {PTR: ["mail.school.fr"]}
         code, found = findings(system, names, "--address", US, "--address", V6)
         if code:
             raise Failure(f"{code} {found}")
