@@ -39,10 +39,7 @@ def taken_over():
         for folder, name, text in (("postfix", "main.cf", MAIN), ("postfix", "master.cf", MASTER), ("dovecot", "dovecot.conf", DOVECOT)):
             (system.dir / folder).mkdir(exist_ok=True)
             (system.dir / folder / name).write_text(text)
-        (system.etc / "conf.d").mkdir()
-        if system.as_user:
-            os.chown(system.etc / "conf.d", NOBODY, NOBODY)
-        (system.etc / "facteur.yaml").write_text("")
+        (system.etc / "facteur.yaml").write_text("# mine\nbiff: no\n")
         words = ["import", system.dir / "postfix", system.dir / "dovecot"]
         said = facteur(system, *words)
         for line in (
@@ -56,11 +53,12 @@ def taken_over():
         ):
             if line not in said:
                 raise Failure(f"{line!r} is not in\n{said}")
-        same((system.etc / "conf.d/import.yaml").exists(), False)
+        same((system.etc / "facteur.yaml").read_text(), "# mine\nbiff: no\n")
         facteur(system, *words, "--write")
         values = {name: facteur(system, "config", "get", name).strip() for name in ("mydestination", "home_mailbox", "protocols", "disable_plaintext_auth", "mailbox_size_limit")}
         same(values, {"mydestination": "srvdmz.virtualux.fr, localhost.virtualux.fr, localhost, virtualux.fr", "home_mailbox": "Maildir/",
                       "protocols": "imap", "disable_plaintext_auth": "no", "mailbox_size_limit": "0"})
+        same((system.etc / "facteur.yaml").read_text().startswith("# mine\nbiff: no\n"), True)
         facteur(system, "import", "/no/such", "/no/such", code=1)
 
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use config::foreign::{self, Scope, Verdict};
+use config::foreign::{self, Verdict};
 use config::{Config, param};
 
 use crate::call::Call;
@@ -76,7 +76,7 @@ impl Settings {
             let config = Config::parse(&call.dir, "").ok().context("the defaults cannot be read")?;
             return Ok(Settings { config, expanded, foreign: Vec::new() });
         }
-        let found = config.path("postfix_directory").map(|dir| foreign::postfix(&dir, Scope::Settings));
+        let found = config.path("postfix_directory").map(|dir| foreign::postfix(&dir));
         let found = found.and_then(Result::ok).unwrap_or_default();
         let foreign = found.into_iter().filter(|finding| !matches!(finding.verdict, Verdict::Taken { .. }));
         let foreign = foreign.map(|finding| (finding.name, finding.value)).collect();

@@ -48,28 +48,17 @@ pub enum Verdict {
     Ignored(String),
 }
 
-/// Which files of Postfix's count.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Scope {
-    /// What people edit: `main.cf`.
-    Settings,
-    /// The services in `master.cf` too.
-    Services,
-}
-
-/// Everything that `dir/main.cf` (and `dir/master.cf`) says, in order.
+/// Everything that `dir/main.cf` says, and which services `dir/master.cf` opens, in order.
 ///
 /// # Errors
 /// A file that is there and cannot be read.
-pub fn postfix(dir: &Path, scope: Scope) -> Result<Vec<Finding>, Problem> {
+pub fn postfix(dir: &Path) -> Result<Vec<Finding>, Problem> {
     let main = dir.join("main.cf");
     let text = contents(&main)?.unwrap_or_default();
     let mut found = postfix::translate(&main_cf::parse(&text), dir, &main);
-    if scope == Scope::Services {
-        let master = dir.join("master.cf");
-        let text = contents(&master)?.unwrap_or_default();
-        found.extend(master_cf::translate(&text, &master));
-    }
+    let master = dir.join("master.cf");
+    let text = contents(&master)?.unwrap_or_default();
+    found.extend(master_cf::translate(&text, &master));
     Ok(found)
 }
 

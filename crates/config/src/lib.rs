@@ -219,7 +219,7 @@ impl Layers {
         };
         let mut found = Vec::new();
         if let Some(dir) = dir("postfix_directory") {
-            found.extend(foreign::postfix(&dir, foreign::Scope::Settings)?);
+            found.extend(foreign::postfix(&dir)?);
         }
         if let Some(dir) = dir("dovecot_directory") {
             found.extend(foreign::dovecot(&dir)?);

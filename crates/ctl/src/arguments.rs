@@ -173,7 +173,7 @@ pub(crate) struct ImportOptions {
     /// Dovecot's configuration directory.
     #[arg(default_value = "/etc/dovecot")]
     pub(crate) dovecot: PathBuf,
-    /// Write what was understood to conf.d/import.yaml.
+    /// Write what was understood into facteur.yaml; comments and other settings stay.
     #[arg(short, long)]
     pub(crate) write: bool,
 }
@@ -251,6 +251,18 @@ pub(crate) enum QueueAction {
     Delete(Which),
     /// Let messages begin anew: held ones too.
     Requeue(Which),
+    /// Take over what waits in the queue of a Postfix that no longer runs.
+    Import(QueueImport),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct QueueImport {
+    /// Postfix's queue.
+    #[arg(default_value = "/var/spool/postfix")]
+    pub(crate) dir: PathBuf,
+    /// What is on hold there too: it is then sent.
+    #[arg(long)]
+    pub(crate) held: bool,
 }
 
 #[derive(Args, Debug)]

@@ -80,7 +80,7 @@ enum About {
 }
 
 /// The most common cause first, for one fault often brings others.
-const CHECKS: [(&str, About, Check); 19] = [
+const CHECKS: [(&str, About, Check); 20] = [
     ("port", About::All, services::ports),
     ("service", About::All, services::down),
     ("host-name", About::All, names::host),
@@ -95,6 +95,7 @@ const CHECKS: [(&str, About, Check); 19] = [
     ("cleartext", About::All, logins::cleartext),
     ("alias", About::All, alias_loops::check),
     ("queue", About::All, queue::check),
+    ("postfix-queue", About::Machine, queue::postfix),
     ("relay", About::All, refusals::relay),
     ("certificate", About::All, certificate::check),
     ("clock", About::All, clock::check),

@@ -1,20 +1,16 @@
 //! `facteur import`: what the configuration of Postfix and Dovecot means here, line by line; with `--write`, put in
-//! `conf.d/import.yaml`.
+//! `facteur.yaml`, where it can be changed like anything else, and where the live files of facteur-compat count more.
 
 use std::collections::HashMap;
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow, bail};
-use config::foreign::{self, Finding, Scope, Verdict};
+use anyhow::{Result, anyhow, bail};
+use config::foreign::{self, Finding, Verdict};
 use config::{Config, edit, param};
 
 use crate::arguments::ImportOptions;
-use crate::settings::write;
-
-/// The file that `--write` makes.
-const FILE: &str = "import.yaml";
+use crate::settings;
 
 /// `facteur import`.
 pub(crate) fn run(options: &ImportOptions, dir: &Path) -> Result<()> {
@@ -30,19 +26,15 @@ pub(crate) fn run(options: &ImportOptions, dir: &Path) -> Result<()> {
         (_, true) => writeln!(out, "\nAll of that is what Facteur does anyway: nothing to write.")?,
         (false, false) => writeln!(out, "\nNothing was changed. To take this over: facteur import --write")?,
         (true, false) => {
-            let parts = dir.join("conf.d");
-            fs::create_dir_all(&parts).with_context(|| format!("{} cannot be made", parts.display()))?;
-            let head = "# Written by `facteur import --write` from the configuration of Postfix and Dovecot.\n";
-            write(&parts, FILE, format!("{head}{text}").as_bytes(), 0o644)
-                .with_context(|| format!("{}/{FILE} cannot be written", parts.display()))?;
-            writeln!(out, "\nWritten to {}/{FILE}. Now: facteur check && facteur reload", parts.display())?;
+            settings::change(dir, |old| merge(old, &findings))?;
+            writeln!(out, "\nWritten to {}/{}. Now: facteur check && facteur reload", dir.display(), Config::FILE)?;
         }
     }
     Ok(())
 }
 
 fn read(postfix: &Path, dovecot: &Path) -> Result<Vec<Finding>> {
-    let mut found = foreign::postfix(postfix, Scope::Services).map_err(|problem| anyhow!("{problem}"))?;
+    let mut found = foreign::postfix(postfix).map_err(|problem| anyhow!("{problem}"))?;
     found.extend(foreign::dovecot(dovecot).map_err(|problem| anyhow!("{problem}"))?);
     Ok(found)
 }
@@ -66,19 +58,46 @@ fn drop_wrong_values(findings: &mut [Finding], dir: &Path) -> Result<String> {
     }
 }
 
-/// One line for each parameter that differs from its default, the last value of each; and which finding it comes from.
+/// One line for each parameter that differs from its default; and which finding it comes from.
 fn yaml(findings: &[Finding]) -> (String, Vec<usize>) {
-    let mut last: HashMap<&str, (usize, &str)> = HashMap::new();
+    let mut rows = last_values(findings);
+    rows.retain(|row| !row.is_default());
+    let text = rows.iter().fold(String::new(), |text, row| edit::set(&text, row.name, row.value));
+    (text, rows.iter().map(|row| row.index).collect())
+}
+
+/// `old` with what was taken over; a default there leaves our default.
+fn merge(old: &str, findings: &[Finding]) -> String {
+    last_values(findings).iter().fold(old.to_owned(), |text, row| match row.is_default() {
+        true => edit::unset(&text, row.name),
+        false => edit::set(&text, row.name, row.value),
+    })
+}
+
+/// What counts in the end of one parameter.
+struct Row<'a> {
+    name: &'static str,
+    value: &'a str,
+    index: usize,
+}
+
+impl Row<'_> {
+    fn is_default(&self) -> bool {
+        param::find(self.name).is_some_and(|row| row.default.describe() == self.value)
+    }
+}
+
+/// The last value of each parameter, in the order of the findings.
+fn last_values(findings: &[Finding]) -> Vec<Row<'_>> {
+    let mut last: HashMap<&str, Row> = HashMap::new();
     for (index, finding) in findings.iter().enumerate() {
         if let Verdict::Taken { name, value } = &finding.verdict {
-            last.insert(name, (index, value));
+            last.insert(name, Row { name, value, index });
         }
     }
-    let mut rows: Vec<(&str, (usize, &str))> = last.into_iter().collect();
-    rows.retain(|(name, (_, value))| param::find(name).is_some_and(|row| row.default.describe() != *value));
-    rows.sort_by_key(|(_, (index, _))| *index);
-    let text = rows.iter().fold(String::new(), |text, (name, (_, value))| edit::set(&text, name, value));
-    (text, rows.iter().map(|(_, (index, _))| *index).collect())
+    let mut rows: Vec<Row> = last.into_values().collect();
+    rows.sort_by_key(|row| row.index);
+    rows
 }
 
 fn report(out: &mut impl Write, findings: &[Finding]) -> io::Result<()> {
@@ -104,6 +123,8 @@ fn report(out: &mut impl Write, findings: &[Finding]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -115,6 +136,9 @@ mod tests {
         let mut found = read(home.path(), Path::new("/no/such")).unwrap();
         let text = drop_wrong_values(&mut found, home.path()).unwrap();
         assert_eq!(text, "myhostname: a.b.fr\nmydestination: $myhostname\n");
+        let old = "# mine\nrelayhost: r\nsmtpd_helo_required: yes\nmyhostname: x.y\n";
+        let merged = "# mine\nrelayhost: r\nmyhostname: a.b.fr\nmydestination: $myhostname\n";
+        assert_eq!(merge(old, &found), merged);
         let mut out = Vec::new();
         report(&mut out, &found).unwrap();
         let out = String::from_utf8(out).unwrap();

@@ -4,7 +4,9 @@
 //! has it already; qmgr is woken and finds it in `incoming`. Only root (or whoever runs the system in one directory) may
 //! read the queue.
 
+mod postfix_file;
 mod report;
+pub(crate) mod takeover;
 
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixDatagram;
@@ -33,8 +35,12 @@ enum Deed {
 
 /// `facteur queue ...`; exit status 1 if a named message is not there.
 pub(crate) fn run(config: &Config, action: &QueueAction) -> Result<ExitCode> {
+    if let QueueAction::Import(options) = action {
+        return takeover::run(config, options);
+    }
     let spool = open(Path::new(config.text("queue_directory")))?;
     match action {
+        QueueAction::Import(_) => {}
         QueueAction::List { json } => list(&spool, *json)?,
         QueueAction::Show { id, json } => show(&spool, id, *json)?,
         QueueAction::Cat { id } => cat(&spool, id)?,

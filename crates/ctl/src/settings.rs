@@ -80,7 +80,7 @@ fn set(dir: &Path, name: &str, value: &[String]) -> Result<()> {
 }
 
 /// Rewrites `facteur.yaml`, unless the result would be wrong.
-fn change(dir: &Path, edit: impl Fn(&str) -> String) -> Result<()> {
+pub(crate) fn change(dir: &Path, edit: impl Fn(&str) -> String) -> Result<()> {
     let path = dir.join(Config::FILE);
     let old = match fs::read_to_string(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),

@@ -340,6 +340,8 @@ fn same_disk(other: &dyn RawDir) -> io::Result<&RealDir> {
     other.as_any().downcast_ref().ok_or_else(|| io::ErrorKind::CrossesDevices.into())
 }
 
+// The count of links has 32 bits on arm64, 64 on amd64.
+#[allow(clippy::useless_conversion, reason = "on amd64 only")]
 fn meta(stat: &FileStat) -> Meta {
     let kind = match stat.st_mode & nix::libc::S_IFMT {
         nix::libc::S_IFREG => Kind::File,
@@ -353,7 +355,7 @@ fn meta(stat: &FileStat) -> Meta {
         mtime: time(stat.st_mtime, stat.st_mtime_nsec),
         inode: stat.st_ino,
         device: stat.st_dev,
-        links: stat.st_nlink,
+        links: u64::from(stat.st_nlink),
         uid: stat.st_uid,
         gid: stat.st_gid,
         mode: stat.st_mode & 0o7777,

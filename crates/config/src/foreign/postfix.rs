@@ -129,7 +129,7 @@ fn word_as_flag(row: &'static param::Param, text: &str) -> Verdict {
 }
 
 /// Replaces what refers to names that only Postfix has, by what `main.cf` says of them (nothing, as in Postfix, if it
-/// does not); other references stay.
+/// does not); other references stay. Conditions are decided now.
 fn expand(text: &str, raw: &HashMap<&str, &str>, depth: usize) -> Result<String, String> {
     if depth > DEEPEST {
         return Err("it refers to itself".into());
@@ -138,17 +138,23 @@ fn expand(text: &str, raw: &HashMap<&str, &str>, depth: usize) -> Result<String,
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('$') {
         out.push_str(before);
-        let (name, tail) = reference(after)?;
+        let (reference, tail) = reference(after)?;
         rest = tail;
-        match name {
-            "" => out.push_str("$$"),
-            name if param::find(name).is_some() && !PLACES.contains(&name) => {
+        match reference {
+            Reference::Dollar => out.push_str("$$"),
+            Reference::Name(name) if param::find(name).is_some() && !PLACES.contains(&name) => {
                 // As it stands, where what follows cannot become a part of the name.
                 let bare = depth == 0 && after.starts_with(name) && !tail.starts_with('$');
                 out.push_str(&if bare { format!("${name}") } else { format!("${{{name}}}") });
             }
-            "mail_name" => out.push_str("${mail_name}"),
-            name => out.push_str(&expand(raw.get(name).copied().unwrap_or_default(), raw, depth + 1)?),
+            Reference::Name("mail_name") => out.push_str("${mail_name}"),
+            Reference::Name(name) => {
+                out.push_str(&expand(raw.get(name).copied().unwrap_or_default(), raw, depth + 1)?);
+            }
+            Reference::Condition { name, set, unset } => {
+                let chosen = if is_set(name, raw, depth)? { set } else { unset };
+                out.push_str(&expand(chosen, raw, depth + 1)?);
+            }
         }
         if out.len() > LONGEST {
             return Err("it becomes far too long".into());
@@ -158,22 +164,80 @@ fn expand(text: &str, raw: &HashMap<&str, &str>, depth: usize) -> Result<String,
     Ok(out)
 }
 
-/// The name after a dollar sign: `$name`, `${name}` or `$(name)`; and what follows it.
-fn reference(after: &str) -> Result<(&str, &str), String> {
-    let closed = [('{', '}'), ('(', ')')].into_iter().find(|(open, _)| after.starts_with(*open));
-    let (name, tail) = match (closed, after.strip_prefix('$')) {
-        (_, Some(tail)) => return Ok(("", tail)),
-        (Some((_, close)), None) => {
-            after.get(1..).and_then(|rest| rest.split_once(close)).ok_or("a bracket is open")?
-        }
-        (None, None) => {
-            let end = after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(after.len());
-            after.split_at(end)
-        }
+/// Has this parameter a value, in `main.cf` or by default?
+fn is_set(name: &str, raw: &HashMap<&str, &str>, depth: usize) -> Result<bool, String> {
+    match (raw.get(name), param::find(name)) {
+        (Some(value), _) => Ok(!expand(value, raw, depth + 1)?.is_empty()),
+        (None, Some(row)) => Ok(!row.default.describe().is_empty()),
+        (None, None) => Ok(name == "mail_name"),
+    }
+}
+
+/// What a dollar sign means.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Reference<'a> {
+    /// `$$`
+    Dollar,
+    /// `$name`, `${name}`, `$(name)`
+    Name(&'a str),
+    /// `${name?set}`, `${name:unset}`, `${name?{set}:{unset}}`
+    Condition { name: &'a str, set: &'a str, unset: &'a str },
+}
+
+/// The reference after a dollar sign, and what follows it.
+fn reference(after: &str) -> Result<(Reference<'_>, &str), String> {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if let Some(tail) = after.strip_prefix('$') {
+        return Ok((Reference::Dollar, tail));
+    }
+    let Some((body, tail)) = bracketed(after)? else {
+        let (name, tail) = after.split_at(after.find(|c| !is_word(c)).unwrap_or(after.len()));
+        return if name.is_empty() {
+            Err("a dollar sign stands alone".into())
+        } else {
+            Ok((Reference::Name(name), tail))
+        };
     };
-    match name.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'_') && !name.is_empty() {
-        true => Ok((name, tail)),
-        false => Err(format!("conditions such as ${{{name}}} are not understood here")),
+    let (name, rest) = body.split_at(body.find(|c| !is_word(c)).unwrap_or(body.len()));
+    let (set, unset) = match (name.is_empty(), rest.chars().next()) {
+        (false, None) => return Ok((Reference::Name(name), tail)),
+        (false, Some('?')) => both(rest.get(1..).unwrap_or_default())?,
+        (false, Some(':')) => ("", one(rest.get(1..).unwrap_or_default())?.0),
+        _ => return Err(format!("comparisons such as ${{{body}}} are not understood here")),
+    };
+    Ok((Reference::Condition { name, set, unset }, tail))
+}
+
+/// `{…}` or `(…)` at the beginning, with the brackets within; and what follows. `None`: no bracket is there.
+fn bracketed(text: &str) -> Result<Option<(&str, &str)>, String> {
+    let Some((open, close)) = [('{', '}'), ('(', ')')].into_iter().find(|(open, _)| text.starts_with(*open)) else {
+        return Ok(None);
+    };
+    let mut depth = 0_usize;
+    for (at, letter) in text.char_indices() {
+        depth = if letter == open { depth + 1 } else { depth - usize::from(letter == close) };
+        if depth == 0 {
+            let (body, tail) = text.split_at(at);
+            return Ok(Some((body.get(1..).unwrap_or_default(), tail.get(1..).unwrap_or_default())));
+        }
+    }
+    Err("a bracket is open".into())
+}
+
+/// `set`, `{set}` or `{set}:{unset}`.
+fn both(text: &str) -> Result<(&str, &str), String> {
+    let (set, rest) = one(text)?;
+    match rest.trim_start().strip_prefix(':') {
+        None => Ok((set, "")),
+        Some(rest) => Ok((set, one(rest.trim_start())?.0)),
+    }
+}
+
+/// A value in braces and what follows, or all of it.
+fn one(text: &str) -> Result<(&str, &str), String> {
+    match text.trim_start().starts_with('{') {
+        false => Ok((text, "")),
+        true => Ok(bracketed(text.trim_start())?.map_or((text, ""), |(body, rest)| (body.trim(), rest))),
     }
 }
 

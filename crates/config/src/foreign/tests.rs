@@ -30,9 +30,9 @@ fn a_usual_main_cf() {
         data_directory = /var/lib/postfix\nmailbox_command = procmail -a \"$EXTENSION\"\nhome_mailbox = Maildir/\n\
         smtpd_forbid_bare_newline = normalize\nmail_spool_directory = ${data_directory}/mail\nmaximal_backoff_time = 1h\n\
         smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination\n\
-        recipient_delimiter = ${x?y}\nhome_mailbox = M/\nlisten = 1\n";
+        recipient_delimiter = ${home_mailbox?+}\nhome_mailbox = M/\nlisten = 1\n";
     let dir = folder("main", &[("main.cf", text)]);
-    let found = said(&postfix(&dir, Scope::Settings).unwrap());
+    let found = said(&postfix(&dir).unwrap());
     let wanted = [
         "1: smtpd_banner: $myhostname ESMTP ${mail_name} (Debian/GNU)",
         "2: biff: no",
@@ -49,7 +49,7 @@ fn a_usual_main_cf() {
         "13: mail_spool_directory: /var/lib/postfix/mail",
         "14: maximal_backoff_time: 1h",
         "15: smtpd_relay_restrictions needless: relaying is for mynetworks, for who has logged in, and for relay_domains",
-        "16: recipient_delimiter ignored: conditions such as ${x?y} are not understood here",
+        "16: recipient_delimiter: +",
         "17: home_mailbox: M/",
         "18: listen ignored: it has no counterpart here",
     ];
@@ -57,18 +57,43 @@ fn a_usual_main_cf() {
 }
 
 #[test]
+fn conditions_are_decided() {
+    let text = "empty =\nwhere = $empty\nsite = m3102.com\nmyorigin = ${site?$site}\nmydomain = ${where:b.fr}\n\
+        relayhost = ${site?{[relay.$site]}:{none}}\nmyhostname = ${empty?{x}:{pc.${mydomain}}}\n\
+        home_mailbox = ${nobody_knows?Maildir/}\nbiff = ${inet_interfaces?yes}\nmail_spool_directory = $(mail_name?/a)\n\
+        smtpd_banner = ${{$site} == {x} ? {a} : {b}}\nmailbox_size_limit = ${site?{0}\nmynetworks = ${loop}\n\
+        loop = ${loop?x}\nrecipient_delimiter = $\n";
+    let dir = folder("conditions", &[("main.cf", text)]);
+    let found = said(&postfix(&dir).unwrap());
+    let wanted = [
+        "4: myorigin: m3102.com",
+        "5: mydomain: b.fr",
+        "6: relayhost: [relay.m3102.com]",
+        "7: myhostname: pc.${mydomain}",
+        "8: home_mailbox: ",
+        "9: biff: yes",
+        "10: mail_spool_directory: /a",
+        "11: smtpd_banner ignored: comparisons such as ${{$site} == {x} ? {a} : {b}} are not understood here",
+        "12: mailbox_size_limit ignored: a bracket is open",
+        "13: mynetworks ignored: it refers to itself",
+        "15: recipient_delimiter ignored: a dollar sign stands alone",
+    ];
+    let kept: Vec<&String> = found.iter().filter(|line| !line.contains("no counterpart")).collect();
+    assert_eq!(kept, wanted.iter().collect::<Vec<_>>());
+}
+
+#[test]
 fn services_of_master_cf() {
     let text = "# comment\nsmtp      inet  n - y - - smtpd\n#submission inet n - y - - smtpd\nsmtps inet n - y - - smtpd\n  \
         -o smtpd_tls_wrappermode=yes\npickup unix n - y 60 1 pickup\n10025 inet n - y - - smtpd\n";
     let dir = folder("master", &[("master.cf", text)]);
-    let found = said(&postfix(&dir, Scope::Services).unwrap());
+    let found = said(&postfix(&dir).unwrap());
     let wanted = [
         "5: option ignored: services have no options of their own here",
         "7: 10025 ignored: only smtp, submission and smtps can be opened",
         "2: smtpd_services: smtp smtps",
     ];
     assert_eq!(found, wanted);
-    assert!(postfix(&dir, Scope::Settings).unwrap().is_empty());
 }
 
 #[test]
@@ -116,6 +141,7 @@ fn they_count_between_the_main_file_and_the_parts() {
                 "postfix/main.cf",
                 "home_mailbox = Maildir/\nrelayhost = $mydomain\nmyhostname = a.b.fr\nhome_mailbx = x\n",
             ),
+            ("postfix/master.cf", "smtp inet n - y - - smtpd\nsubmission inet n - y - - smtpd\n"),
             ("dovecot/dovecot.conf", "disable_plaintext_auth = no\n"),
             ("conf.d/local.yaml", "relayhost: '[mine]'\n"),
         ],
@@ -126,6 +152,7 @@ fn they_count_between_the_main_file_and_the_parts() {
     let config = Config::load(&dir).unwrap();
     let text = |name| config.text(name).to_owned();
     assert_eq!([text("home_mailbox"), text("relayhost"), text("mydomain")], ["Maildir/", "[mine]", "b.fr"]);
+    assert_eq!(text("smtpd_services"), "smtp submission");
     assert!(!config.flag("disable_plaintext_auth"));
     assert_eq!(config.source("home_mailbox").unwrap().to_string(), format!("{here}/postfix/main.cf:1"));
     assert_eq!(

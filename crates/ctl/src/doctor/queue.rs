@@ -1,4 +1,4 @@
-//! Mail that waits, and on what.
+//! Mail that waits, and on what; and mail that another mail system left behind.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,6 +7,7 @@ use durable::Dir;
 use spool::{Progress, Queue, Spool};
 
 use super::{Fault, Patient};
+use crate::queue::takeover;
 
 /// One fault for each reason, with how many messages it holds up; one for what was put aside.
 pub(super) fn check(patient: &Patient) -> Vec<Fault> {
@@ -33,6 +34,18 @@ pub(super) fn check(patient: &Patient) -> Vec<Fault> {
     found
 }
 
+/// A queue of Postfix's that nobody serves.
+pub(super) fn postfix(patient: &Patient) -> Vec<Fault> {
+    let root = Path::new(POSTFIX);
+    let left = takeover::waiting(root).map_or(0, |files| files.len());
+    if left == 0 || takeover::running(root).is_some() {
+        return Vec::new();
+    }
+    let sentence =
+        format!("{} in Postfix's queue, {POSTFIX}, and Postfix does not run.", messages(left as u64, "wait"));
+    vec![Fault::new(sentence, patient.facteur("queue import"))]
+}
+
 fn waiting(patient: &Patient, reason: &str, (count, id): (u64, &str)) -> Fault {
     let sentence = format!("{} in the queue: {}.", messages(count, "wait"), reason.trim_end_matches('.'));
     Fault::new(
@@ -55,5 +68,6 @@ fn messages(count: u64, verb: &str) -> String {
     }
 }
 
+const POSTFIX: &str = "/var/spool/postfix";
 /// Messages that are looked at.
 const MOST: usize = 2000;
