@@ -62,6 +62,52 @@ def taken_over():
         facteur(system, "import", "/no/such", "/no/such", code=1)
 
 
+def record(kind, value=b""):
+    """As Postfix writes one: what it is, the length in groups of seven bits, the value."""
+    head, length = kind.encode(), len(value)
+    while length > 127:
+        head, length = head + bytes([length & 127 | 128]), length >> 7
+    return head + bytes([length]) + value
+
+
+def postfix_file(path, sender, recipients, content, done=(), mode=0o700):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [record("N", line) for line in content.encode().splitlines()]
+    people = [record("D", name.encode()) for name in done] + [record("R", name.encode()) for name in recipients]
+    path.write_bytes(b"".join([record("C", b"%15d" % len(content)), record("T", b"1763692800 0"), record("S", sender.encode()), *people,
+                               record("p", b"%15d" % 0), record("M"), *lines, record("X"), record("E")]))
+    path.chmod(mode)
+
+
+def postfix_queue():
+    with System(services=["master"]) as system:
+        theirs = system.dir / "postfix"
+        postfix_file(theirs / "deferred/4/4ABC", "luke@starwars.example", ["kevin@m3102.com"], "Subject: waited\n\n.\nFrom me\n" + "x" * 900 + "\n", done=["foo@m3102.com"])
+        postfix_file(theirs / "maildrop/5ABC", "", ["kevin", "bar"], "Subject: a bounce\n\nb\n")
+        postfix_file(theirs / "incoming/6ABC", "a@b", ["foo@m3102.com"], "Subject: not whole\n\nc\n", mode=0o600)
+        postfix_file(theirs / "hold/7ABC", "a@b", ["foo@m3102.com"], "Subject: held\n\nd\n")
+        (theirs / "active").mkdir()
+        (theirs / "active/8ABC").write_bytes(b"no such thing")
+        (theirs / "active/8ABC").chmod(0o700)
+        if system.as_user:
+            for path in [theirs, *theirs.rglob("*")]:
+                os.chown(path, NOBODY, NOBODY)
+        said = facteur(system, "queue", "import", theirs, code=1)
+        same(said, f"2 messages of Postfix's queue taken over\n1 on hold in {theirs} left there; to take over these too: --held\n"
+                   f"facteur: {theirs}/active/8ABC stays: it is no whole message of Postfix's\n")
+        kevin, bar = system.wait_mails("kevin", 2), system.wait_mails("bar", 1)
+        waited = next(text for text in kevin if "Subject: waited" in text)
+        same("\n\n.\nFrom me\n" + "x" * 900 + "\n" in waited and "Return-Path: <luke@starwars.example>" in waited, True)
+        same("Return-Path: <>" in bar[0], True)
+        same(sorted(path.name for path in theirs.rglob("*") if path.is_file()), ["6ABC", "7ABC", "8ABC"])
+        (theirs / "active/8ABC").unlink()
+        same(facteur(system, "queue", "import", "--held", theirs), "1 message of Postfix's queue taken over\n")
+        same("Subject: held" in system.wait_mails("foo", 1)[0], True)
+        (theirs / "pid").mkdir()
+        (theirs / "pid/master.pid").write_text("1\n")
+        same(facteur(system, "queue", "import", theirs), "0 messages of Postfix's queue taken over\n")
+
+
 def numbers(text, names):
     found = {}
     for name, pattern in names.items():
@@ -105,4 +151,4 @@ def the_log_in_numbers():
         same(len(facteur(system, "log", "-n", "2", "--program", "qmgr").splitlines()), 2)
 
 
-run(taken_over, the_log_in_numbers)
+run(taken_over, postfix_queue, the_log_in_numbers)

@@ -8,7 +8,8 @@ from box import run as here
 from stage import Lab, session, user
 
 OURS = ["facteur-common", "facteur-mda", "facteur-mta", "facteur-popd", "facteur-imapd", "facteur"]
-NAMES = " ".join(OURS)
+ALL = [*OURS, "facteur-compat"]
+NAMES = " ".join(ALL)
 # Mail, accounts, what all mail systems share, and what others write when anything is installed.
 ANYBODYS = re.compile(r"^/(etc/(passwd|group|shadow|gshadow|subuid|subgid)-?|etc/mailname|etc/aliases|var/mail/.*|"
                       r"var/spool/mail/.*|home/.*|root/.*|var/lib/(dpkg|apt|systemd|ucf|pam|logrotate|private)(/.*)?|var/cache/.*|"
@@ -39,54 +40,90 @@ def deliver(server, subject):
 def life(lab, server):
     before = files(server)
     with lab.step("install without answers: services run, mail flows"):
-        server.sh("DEBIAN_FRONTEND=noninteractive " + lab.install(server, *OURS))
+        older(lab, server)
+        server.sh("apt-get install -y -o Dpkg::Use-Pty=0 " + " ".join(f"/root/older/{name}.deb" for name in ALL))
         assert server.sh("facteur check") == "" and server.sh("facteur status")
         deliver(server, "installed")
-    with lab.step("upgrade: hand edits, mail in the queue and running services survive; nothing is asked"):
-        server.sh("facteur config set mail_name Poste; printf '# my own words\\n' >>/etc/facteur/facteur.yaml")
-        server.sh("facteur config set defer_transports local 2>/dev/null; echo held | sendmail kevin; true")
+    with lab.step("upgrade from a lower version: hand edits, changed conffiles, statoverrides, waiting mail stay; nothing is asked"):
+        server.sh("facteur config set mail_name Poste; facteur config set relayhost '[192.0.2.1]'; printf '# mine\n' >>/etc/facteur/facteur.yaml; "
+                  "printf '# mine\n' >>/etc/pam.d/facteur; dpkg-statoverride --update --add root adm 750 /usr/bin/facteur; facteur reload; "
+                  "echo waits | sendmail luke@starwars.example")
+        server.until("mailq", "luke@starwars.example")
+        server.until("tail -n 3 /var/log/mail.log", "status=deferred")
         config = server.read("/etc/facteur/facteur.yaml")
-        newer(lab, server)
-        said = server.sh("apt-get install -y -o Dpkg::Use-Pty=0 " + " ".join(f"/root/newer/{name}.deb" for name in OURS))
-        assert "0.1.0+lab" in said
+        said = server.sh("DEBIAN_FRONTEND=readline " + lab.install(server, *ALL) + " -o Dpkg::Options::=--force-confold </dev/null")
+        assert "Unpacking facteur-mta (0.1.0) over (0.0.9)" in said and "?" not in said.replace("[Y/n]", ""), said
         assert server.read("/etc/facteur/facteur.yaml") == config
+        # Edited by hand: kept, the new one beside it; not edited: the new one.
+        assert server.read("/etc/pam.d/facteur").endswith("# of old\n# mine\n") and "of old" not in server.read("/etc/pam.d/facteur.dpkg-dist")
+        assert "of old" not in server.read("/etc/fail2ban/filter.d/facteur-login.conf")
+        assert server.sh("stat -c '%G %a' /usr/bin/facteur; stat -c '%G %a' /usr/lib/facteur/facteur-drop") == "adm 750\nfacteur-drop 2755\n"
         server.sh("systemctl is-active facteur-mta facteur-popd facteur-imapd")
-        server.sh("facteur config unset defer_transports 2>/dev/null; facteur reload")
+        assert "luke@starwars.example" in server.sh("mailq")
         deliver(server, "upgraded")
-    with lab.step("remove: programs go, settings and mail stay"):
-        server.sh(f"apt-get remove -y -o Dpkg::Use-Pty=0 {NAMES}")
+    with lab.step("setup again: an explicit no to cleartext leaves networks that were set by hand, and takes back its own yes"):
+        server.sh("ip link add lan0 type dummy; ip addr add 10.9.8.1/24 dev lan0; ip link set lan0 up")
+        server.sh("facteur config set login_trusted_networks 10.7.0.0/16")
+        assert "were set by hand and stay" in answers(server, "/cleartext_lan=/s/yes/no/")
+        assert server.sh("facteur config get login_trusted_networks") == "10.7.0.0/16\n"
+        server.sh("facteur config unset login_trusted_networks")
+        answers(server, "/cleartext_lan=/s/no/yes/")
+        assert server.sh("facteur config get login_trusted_networks") == "10.9.8.0/24\n"
+        answers(server, "/cleartext_lan=/s/yes/no/")
+        assert server.sh("facteur config get login_trusted_networks") == "\n"
+        assert server.read("/etc/facteur/facteur.yaml") == config
+    with lab.step("remove: programs go, settings, users and mail stay"):
+        said = server.sh(f"apt-get remove -y -o Dpkg::Use-Pty=0 {NAMES}")
+        assert "1 message waits in /var/spool/facteur" in said, said
         assert not server.path("/usr/lib/facteur").exists() and server.sh("ss -Hltn 'sport = :25'") == ""
         assert server.read("/etc/facteur/facteur.yaml") == config
         assert "Subject: upgraded" in server.read("/var/mail/kevin")
-    with lab.step("install again: the settings are as they were"):
-        server.sh("DEBIAN_FRONTEND=noninteractive " + lab.install(server, *OURS))
+        server.sh("getent passwd facteur facteur-login && getent group facteur-drop")
+    with lab.step("install again: the settings and the queue are as they were"):
+        server.sh("dpkg-statoverride --remove /usr/bin/facteur; " + lab.install(server, *ALL))
         assert server.read("/etc/facteur/facteur.yaml") == config
+        assert "luke@starwars.example" in server.sh("mailq")
+        server.sh("facteur queue delete ALL")
         deliver(server, "again")
     with lab.step("purge: nothing stays but mail"):
         server.sh(f"apt-get purge -y -o Dpkg::Use-Pty=0 {NAMES}")
         after = files(server)
         assert after <= before, "stray: " + " ".join(sorted(after - before))
         assert "Subject: again" in server.read("/var/mail/kevin")
+        assert server.sh("dpkg -l 'facteur*' | grep -c ^rc; debconf-show facteur-mta; dpkg-statoverride --list | grep facteur; "
+                         "systemctl list-unit-files 'facteur*' --no-legend", check=False).strip() == "0"
+        # Users stay, locked, as Debian's packages do it: files may be theirs still.
+        assert server.sh("getent passwd facteur facteur-login | grep -vc nologin", check=False).strip() == "0"
     with lab.step("purge with mail in the queue: the queue stays"):
-        server.sh("DEBIAN_FRONTEND=noninteractive " + lab.install(server, *OURS))
+        server.sh(lab.install(server, *ALL))
         server.sh("systemctl stop facteur-mta; echo waiting | sendmail kevin")
         said = server.sh(f"apt-get purge -y -o Dpkg::Use-Pty=0 {NAMES}")
         assert "mail is still in /var/spool/facteur" in said, said
         assert server.sh("find /var/spool/facteur/maildrop -type f | wc -l").strip() == "1"
-        server.sh("DEBIAN_FRONTEND=noninteractive " + lab.install(server, *OURS))
+        server.sh(lab.install(server, *ALL))
         server.until("cat /var/mail/kevin", "waiting")
 
 
-def newer(lab, server):
-    """The same packages with a higher version number."""
-    server.sh("mkdir -p /root/newer")
-    for name in OURS:
+def answers(server, change):
+    """The questions again, in an editor that changes the answers with a sed command."""
+    server.write("/usr/local/bin/answers", f'#!/bin/sh\nexec sed -i "{change}" "$@"\n', 0o755)
+    return server.sh("DEBIAN_FRONTEND=editor DEBIAN_PRIORITY=low VISUAL=/usr/local/bin/answers EDITOR=/usr/local/bin/answers dpkg-reconfigure -feditor -plow facteur-mta; "
+                     "rm /usr/local/bin/answers")
+
+
+def older(lab, server):
+    """The same packages with a lower version number, and other conffiles."""
+    server.sh("mkdir -p /root/older")
+    for name in ALL:
         with tempfile.TemporaryDirectory() as folder:
             here("dpkg-deb", "-R", str(lab.packages[name]), folder)
             control = Path(folder, "DEBIAN/control")
-            text = re.sub(r"^Version: .*$", "Version: 0.1.0+lab", control.read_text(), flags=re.M)
-            control.write_text(re.sub(r"= 0\.1\.0\)", "= 0.1.0+lab)", text))
-            here("dpkg-deb", "-Znone", "--root-owner-group", "-b", folder, str(server.path(f"/root/newer/{name}.deb")))
+            text = re.sub(r"^Version: .*$", "Version: 0.0.9", control.read_text(), flags=re.M)
+            control.write_text(re.sub(r"= 0\.1\.0\)", "= 0.0.9)", text))
+            for conffile in ("etc/pam.d/facteur", "etc/fail2ban/filter.d/facteur-login.conf"):
+                if (file := Path(folder, conffile)).exists():
+                    file.write_text(file.read_text() + "# of old\n")
+            here("dpkg-deb", "-Znone", "--root-owner-group", "-b", folder, str(server.path(f"/root/older/{name}.deb")))
 
 
 def look(server):
@@ -116,11 +153,12 @@ def over(lab, server):
     with lab.step("Postfix and Dovecot run, with mail that clients know by UID, flags, keywords, subscriptions"):
         server.sh("printf 'postfix postfix/mailname string m3102.com\npostfix postfix/main_mailer_type select Internet Site\n"
                   "postfix postfix/destinations string m3102.com, vm, localhost\n' | debconf-set-selections")
-        server.sh("DEBIAN_FRONTEND=noninteractive apt-get install -y -o Dpkg::Use-Pty=0 postfix dovecot-imapd dovecot-pop3d")
-        server.sh("postconf -e home_mailbox=Maildir/ inet_protocols=ipv4; systemctl restart postfix; "
+        server.sh("apt-get install -y -o Dpkg::Use-Pty=0 postfix dovecot-imapd dovecot-pop3d", timeout=300)
+        server.sh("postconf -e home_mailbox=Maildir/ inet_protocols=ipv4 'relayhost=[192.0.2.1]' 'mydestination = $myhostname, m3102.com, localhost'; "
+                  "systemctl restart postfix; "
                   "echo 'mail_location = maildir:~/Maildir' >/etc/dovecot/local.conf; systemctl restart dovecot")
         for number in range(4):
-            server.sh(f"printf 'Subject: {number}\\n\\n{number}\\n' | sendmail kevin")
+            server.sh(f"printf 'Subject: {number}\n\n{number}\n' | sendmail kevin")
         server.until("ls ~kevin/Maildir/new | wc -l", "4")
         with session(server, "nc localhost 143") as imap:
             imap.expect("* OK")
@@ -134,20 +172,51 @@ def over(lab, server):
             imap.say("h logout", "h OK")
         known = look(server)
         assert len(known["messages"]) == 3 and any("Travail" in flags for _, flags in known["messages"]), known
-    with lab.step("apt install facteur takes their places and their debconf answers"):
-        server.sh("DEBIAN_FRONTEND=noninteractive " + lab.install(server, *OURS))
-        assert "facteur" in server.sh("readlink -f /usr/sbin/sendmail; dpkg -S /usr/sbin/sendmail")
-        assert server.read("/etc/mailname") == "m3102.com\n"
-        server.sh("facteur config set home_mailbox Maildir/; facteur reload; facteur check")
-    with lab.step("each message has its UID, flags, keyword and POP3 name; UIDVALIDITY and subscriptions stay"):
-        found = look(server)
-        assert found == known, (found, known)
-        server.sh("printf 'Subject: new\\n\\nnew\\n' | sendmail kevin")
+    with lab.step("and mail that cannot go out: one for two, of whom one has it; one of nobody's, one on hold, one not picked up yet"):
+        server.sh("printf 'Subject: waits\n\n.\nFrom here\n' | sendmail -i -f kevin@m3102.com kevin luke@starwars.example")
+        server.sh("printf 'Subject: of nobody\n\n\n' | sendmail -f '<>' leia@starwars.example")
+        server.until("mailq | grep -c unreachable", "2")
         server.until("ls ~kevin/Maildir/new ~kevin/Maildir/cur | grep -c '^[0-9]'", "4")
         known = look(server)
-        assert len(known["messages"]) == 4, known
-    with lab.step("and back: Dovecot finds all of it"):
-        server.sh("DEBIAN_FRONTEND=noninteractive apt-get install -y -o Dpkg::Use-Pty=0 postfix dovecot-imapd dovecot-pop3d")
+        server.sh("printf 'Subject: held\n\n\n' | sendmail -f kevin@m3102.com han@starwars.example")
+        server.until("mailq | grep -c unreachable", "3")
+        server.sh("postsuper -h $(mailq | grep -B 2 han@ | grep -oE '^[0-9A-F]+')")
+        server.sh("systemctl stop postfix; printf 'Subject: dropped\n\n\n' | sendmail -f kevin@m3102.com kevin")
+    with lab.step("apt install facteur takes their places, their settings and the queue"):
+        said = server.sh(lab.install(server, *OURS))
+        assert "3 messages of Postfix's queue taken over\n1 on hold in /var/spool/postfix left there" in said, said
+        assert "facteur" in server.sh("readlink -f /usr/sbin/sendmail; dpkg -S /usr/sbin/sendmail")
+        assert server.read("/etc/mailname") == "m3102.com\n"
+        assert server.sh("for name in home_mailbox relayhost mydestination inet_protocols mail_location; do facteur config get $name; done") == \
+            "Maildir/\n[192.0.2.1]\nvm, m3102.com, localhost\nipv4\nmaildir:~/Maildir\n"
+        assert server.sh("facteur check") == ""
+    with lab.step("each message has its UID, flags, keyword and POP3 name; UIDVALIDITY and subscriptions stay"):
+        server.until("ls ~kevin/Maildir/new ~kevin/Maildir/cur | grep -c '^[0-9]'", "5")
+        found = look(server)
+        assert all(found[name] == known[name] for name in ("validity", "subscribed")), (found, known)
+        assert [found[name][:4] for name in ("messages", "names")] == [known[name] for name in ("messages", "names")], (found, known)
+        assert server.sh("grep -l 'Subject: waits' -r ~kevin/Maildir | wc -l").strip() == "1"
+    with lab.step("what waited waits here now: as it was, for whom it was; what was on hold stays there"):
+        said = server.until("mailq", "leia@starwars.example")
+        assert "luke@starwars.example" in said and "MAILER-DAEMON" in said and "kevin@m3102.com\n" in said and "han@" not in said, said
+        of_luke = server.sh("facteur queue cat $(mailq | grep -B 2 luke@ | grep -oE '^[0-9A-F]+')")
+        assert of_luke.endswith("\n\n.\nFrom here\n") and "Received: by vm (Postfix, from userid 0)" in of_luke, of_luke
+        assert server.sh("find /var/spool/postfix/deferred /var/spool/postfix/maildrop -type f | grep -c .", check=False).strip() == "0"
+        assert server.sh("facteur queue import --held") == "1 message of Postfix's queue taken over\n"
+        server.until("mailq", "han@starwars.example")
+    with lab.step("with facteur-compat their files count as they are, and dpkg-reconfigure changes them"):
+        server.sh(lab.install(server, "facteur-compat"))
+        server.sh("postconf -e 'relayhost = [192.0.2.2]'; postfix reload")
+        assert server.sh("facteur config get relayhost") == "[192.0.2.2]\n"
+        assert server.sh("facteur config get smtpd_services") == "smtp\n" and server.sh("ss -Hltn 'sport = :587'") == ""
+        answers(server, "s/192.0.2.2/192.0.2.3/")
+        assert server.sh("facteur config get relayhost; grep -c 192.0.2.3 /etc/postfix/main.cf") == "[192.0.2.3]\n1\n"
+        server.sh("apt-get purge -y -o Dpkg::Use-Pty=0 facteur-compat")
+        assert "192.0.2.3" in server.read("/etc/postfix/main.cf")
+    with lab.step("and back: Dovecot finds all of it, and it is said what waits in Facteur's queue"):
+        known = look(server)
+        said = server.sh("apt-get install -y -o Dpkg::Use-Pty=0 postfix dovecot-imapd dovecot-pop3d", timeout=300)
+        assert "3 messages wait in /var/spool/facteur" in said, said
         server.sh("systemctl restart postfix dovecot")
         found = look(server)
         assert found == known, (found, known)

@@ -22,12 +22,14 @@ FORBIDDEN = [12, 13, 16, 17, 19, 21]
 
 def run(folder, packages, **kind):
     with Lab("services", folder, packages, **kind) as lab:
-        server = lab.server("vm", take=("postfix", "dovecot-core"))
+        server = lab.server("vm", "zsh", "fish", take=("postfix", "dovecot-core"))
         user(server, "kevin")
         server.sh("echo 'facteur-mta facteur/mailname string m3102.com' | debconf-set-selections")
         server.sh("DEBIAN_FRONTEND=noninteractive " + lab.install(server, *OURS))
         units(lab, server)
         rights(lab, server)
+        ports(lab, server)
+        completion(lab, server)
         restarts(lab, server)
         trouble(lab, server)
         without_systemd(lab)
@@ -103,6 +105,46 @@ def rights(lab, server):
         server.sh("systemctl is-active facteur-mta facteur-popd facteur-imapd")
     with lab.step("log of the start: no warning about a jail"):
         assert "jail" not in server.read("/var/log/mail.log")
+
+
+# Who listens where.
+PORTS = {25: "master", 587: "master", 465: "master", 110: "popd", 995: "popd", 143: "imapd", 993: "imapd"}
+
+
+def ports(lab, server):
+    with lab.step("/proc: each port is held by its root keeper and by whom that gave it to; no other port is open"):
+        listening = {}
+        for table in ("tcp", "tcp6"):
+            for line in open(f"/proc/{server.init}/net/{table}", encoding="ascii").read().splitlines()[1:]:
+                words = line.split()
+                if words[3] == "0A":
+                    listening[f"socket:[{words[9]}]"] = int(words[1].rsplit(":")[1], 16)
+        held = {}
+        for name, (pid, _) in processes(server).items():
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                if port := listening.get(os.readlink(f"/proc/{pid}/fd/{fd}")):
+                    held.setdefault(port, set()).add(name)
+        assert set(held) == set(PORTS), held
+        assert all(PORTS[port] in names for port, names in held.items()), held
+        ours = {"master", "smtpd", "popd", "pop3-login", "imapd", "imap-login"}
+        assert set().union(*held.values()) <= ours, held
+
+
+def completion(lab, server):
+    with lab.step("completion in real shells: bash, zsh, fish"):
+        server.sh("apt-get install -y -o Dpkg::Use-Pty=0 zsh fish")
+        with session(server, "bash --norc -i") as bash:
+            bash.say(". /usr/share/bash-completion/completions/facteur; echo rea''dy", "ready")
+            os.write(bash.fd, b"facteur queue fl\t")
+            bash.expect("facteur queue flush")
+        with session(server, "zsh -f -i") as zsh:
+            zsh.say("autoload -Uz compinit; compinit -u -d /root/zcompdump; echo rea''dy", "ready\n")
+            os.write(zsh.fd, b"facteur queue fl\t")
+            zsh.expect("facteur queue flush")
+            os.write(zsh.fd, b"\x15facteur config get home_mailb\t")
+            zsh.expect("home_mailbox")
+        assert server.sh("fish -c 'complete -C \"facteur queue fl\"'").split() == ["flush"]
+        assert "home_mailbox" in server.sh("fish -c 'complete -C \"facteur config get home\"'").split()
 
 
 # Prints the numbers of the messages that were accepted. A number is tried once: what was not answered may have come in.

@@ -1,7 +1,7 @@
 //! The accounts file: shaped like `/etc/passwd`, the hash in the second field.
 //!
 //! Parsed as a whole or not at all, so that a slip of the editor is one clear message and not a user missing in
-//! silence. Empty lines and lines that begin with `#` are skipped.
+//! silence. Empty lines and lines that begin with `#` are skipped. A hash may say its scheme, as `doveadm pw` prints it.
 
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
@@ -86,7 +86,7 @@ fn parse(text: &str) -> Result<HashMap<String, User>, usize> {
 fn user(line: &str) -> Option<User> {
     let mut fields = line.split(':');
     let name = fields.next().filter(|name| plausible(name))?;
-    let hash = fields.next().filter(|hash| hash::supported(hash))?;
+    let hash = fields.next().map(without_scheme).filter(|hash| hash::supported(hash))?;
     let account = Account {
         name: name.to_owned(),
         uid: fields.next()?.parse().ok()?,
@@ -96,4 +96,9 @@ fn user(line: &str) -> Option<User> {
         shell: PathBuf::from(fields.next()?),
     };
     fields.next().is_none().then(|| User { account, hash: hash.to_owned() })
+}
+
+fn without_scheme(hash: &str) -> &str {
+    let schemes = ["{CRYPT}", "{SHA256-CRYPT}", "{SHA512-CRYPT}"];
+    schemes.iter().find_map(|scheme| hash.strip_prefix(scheme)).unwrap_or(hash)
 }

@@ -1,7 +1,9 @@
 //! Dovecot's settings in our words, the names of 2.3 and of 2.4.
 
+use std::path::Path;
+
 use super::blocks::Setting;
-use super::{Finding, Verdict};
+use super::{Finding, Verdict, contents};
 use crate::{param, value};
 
 /// The parameters of ours that Dovecot knows by the same name.
@@ -28,7 +30,89 @@ pub(super) const NAMES: &[&str] = &[
 pub(super) fn translate(settings: &[Setting]) -> Vec<Finding> {
     let mut place = Place::default();
     let mut protocols = String::new();
-    settings.iter().map(|setting| finding(setting, &mut place, &mut protocols)).collect()
+    let users = Users::of(settings);
+    let one = |setting: &Setting| match users.verdict(setting) {
+        Some(verdict) => Finding { verdict, ..finding(setting, &mut place, &mut protocols) },
+        None => finding(setting, &mut place, &mut protocols),
+    };
+    settings.iter().map(one).collect()
+}
+
+/// Where Dovecot looks for users: in the system, in files (`passwd-file`), elsewhere.
+struct Users {
+    /// In files.
+    in_files: bool,
+    /// There as well, or only there.
+    elsewhere: bool,
+}
+
+impl Users {
+    fn of(settings: &[Setting]) -> Users {
+        let block = |setting: &Setting| setting.blocks.first().cloned().unwrap_or_default();
+        let drivers: Vec<String> = settings
+            .iter()
+            .filter_map(|setting| match (block(setting), setting.name.as_str()) {
+                (head, "driver") if head.starts_with("passdb") => Some(setting.value.clone()),
+                // 2.4 names the block by the driver.
+                (head, _) => head.strip_prefix("passdb ").map(str::to_owned),
+            })
+            .collect();
+        let in_files = drivers.iter().any(|driver| driver == "passwd-file");
+        Users { in_files, elsewhere: drivers.iter().any(|driver| driver != "passwd-file") }
+    }
+
+    /// What a setting of a `passwd-file` means.
+    fn verdict(&self, setting: &Setting) -> Option<Verdict> {
+        let head = setting.blocks.first().filter(|head| self.in_files && head.starts_with("passdb"))?;
+        match setting.name.as_str() {
+            "driver" if setting.value == "passwd-file" => Some(needless("its file says where the users are")),
+            "args" | "passwd_file_path" => {
+                let path = setting.value.split_whitespace().find(|word| word.starts_with('/'))?;
+                Some(if self.elsewhere {
+                    ignored("users come from elsewhere too: accounts_file holds all of them or none")
+                } else {
+                    users_file(path)
+                })
+            }
+            "default_password_scheme" | "passwd_file_username_format" if head.contains("passwd-file") => {
+                Some(needless("each hash says what it is, and users log in with their bare name"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A file of users, if each line is one that `accounts_file` takes.
+fn users_file(path: &str) -> Verdict {
+    let text = match contents(Path::new(path)) {
+        Ok(Some(text)) => text,
+        Ok(None) => return ignored(format!("{path} does not exist")),
+        Err(problem) => return ignored(problem.to_string()),
+    };
+    let bad = text.lines().position(|line| !line.is_empty() && !line.starts_with('#') && !is_account(line));
+    match bad {
+        None => taken("accounts_file", path),
+        Some(index) => ignored(format!(
+            "{path}:{} is not name:hash:uid:gid:gecos:home:shell with a SHA-crypt hash, as accounts_file wants it",
+            index + 1
+        )),
+    }
+}
+
+/// A line as the crate `accounts` takes it.
+fn is_account(line: &str) -> bool {
+    let fields: Vec<&str> = line.split(':').collect();
+    let [name, hash, uid, gid, _, home, _] = fields.as_slice() else { return false };
+    let hash = ["{CRYPT}", "{SHA256-CRYPT}", "{SHA512-CRYPT}"]
+        .iter()
+        .find_map(|scheme| hash.strip_prefix(scheme))
+        .unwrap_or(hash);
+    let number = |text: &str| text.parse::<u32>().is_ok();
+    !name.is_empty()
+        && ["$5$", "$6$", "*", "!"].iter().any(|start| hash.starts_with(start))
+        && number(uid)
+        && number(gid)
+        && home.starts_with('/')
 }
 
 fn finding(setting: &Setting, place: &mut Place, protocols: &mut String) -> Finding {
@@ -92,7 +176,7 @@ fn global(setting: &Setting, place: &mut Place) -> Verdict {
 
 fn path(name: &'static str, value: &str) -> Verdict {
     let file = value::plain_path(value);
-    match file.is_empty() || std::path::Path::new(file).exists() {
+    match file.is_empty() || Path::new(file).exists() {
         true => taken(name, file),
         false => ignored(format!("{file} does not exist")),
     }

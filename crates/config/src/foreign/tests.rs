@@ -133,6 +133,38 @@ fn dovecot_of_both_ages() {
 }
 
 #[test]
+fn users_in_a_file_of_dovecots() {
+    let good =
+        "# ours\nkevin:{SHA512-CRYPT}$6$salt$hash:1000:1000:Kevin:/home/kevin:/bin/sh\n\nfoo:*:1001:8::/home/foo:\n";
+    let bad = "kevin:{PLAIN}secret:1000:1000::/home/kevin:\n";
+    let dir = folder("users", &[("good", good), ("bad", bad), ("short", "kevin:$6$a$b\n")]);
+    let here = dir.display();
+    let verdict = |conf: String| {
+        let dir = folder("users", &[("dovecot.conf", &conf)]);
+        said(&dovecot(&dir).unwrap())
+    };
+    let old = |more: &str, file: &str| {
+        format!("{more}passdb {{\n driver = passwd-file\n args = scheme=CRYPT username_format=%u {here}/{file}\n}}\n")
+    };
+    let taken = format!("3: accounts_file: {here}/good");
+    let driver = "2: passdb/driver needless: its file says where the users are";
+    assert_eq!(verdict(old("", "good")), [driver, &taken]);
+    let wrong = format!(
+        "3: passdb/args ignored: {here}/bad:1 is not name:hash:uid:gid:gecos:home:shell with a SHA-crypt hash, as accounts_file wants it"
+    );
+    assert_eq!(verdict(old("", "bad")), [driver, &wrong]);
+    assert!(verdict(old("", "short"))[1].contains("/short:1 is not name:hash"));
+    assert_eq!(verdict(old("", "none"))[1], format!("3: passdb/args ignored: {here}/none does not exist"));
+    let both = verdict(old("passdb { driver = pam }\n", "good"));
+    assert_eq!(
+        both[2],
+        "4: passdb/args ignored: users come from elsewhere too: accounts_file holds all of them or none"
+    );
+    let new = format!("passdb passwd-file {{\n passwd_file_path = {here}/good\n}}\n");
+    assert_eq!(verdict(new), [format!("2: accounts_file: {here}/good")]);
+}
+
+#[test]
 fn they_count_between_the_main_file_and_the_parts() {
     let dir = folder(
         "layers",
