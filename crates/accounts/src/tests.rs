@@ -23,7 +23,8 @@ fn file_with(text: &str) -> (tempfile::TempDir, Accounts) {
 #[test]
 fn a_user_of_the_file_is_found_and_verified() {
     let hash = hash("pass é").unwrap();
-    let (_dir, accounts) = file_with(&format!("# people\n\nkevin:{{SHA512-CRYPT}}{hash}:1000:1001:Kevin,,:/home/kevin:/bin/sh\n"));
+    let (_dir, accounts) =
+        file_with(&format!("# people\n\nkevin:{{SHA512-CRYPT}}{hash}:1000:1001:Kevin,,:/home/kevin:/bin/sh\n"));
     let account = accounts.find("Kevin").unwrap().unwrap();
     assert_eq!((account.name.as_str(), account.uid, account.gid), ("kevin", 1000, 1001));
     assert_eq!(account.home, Path::new("/home/kevin"));

@@ -253,6 +253,8 @@ pub(crate) enum QueueAction {
     Requeue(Which),
     /// Take over what waits in the queue of a Postfix that no longer runs.
     Import(QueueImport),
+    /// Give what waits here to the mail system that came after Facteur, by its sendmail.
+    Export,
 }
 
 #[derive(Args, Debug)]

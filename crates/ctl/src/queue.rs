@@ -4,6 +4,7 @@
 //! has it already; qmgr is woken and finds it in `incoming`. Only root (or whoever runs the system in one directory) may
 //! read the queue.
 
+mod handback;
 mod postfix_file;
 mod report;
 pub(crate) mod takeover;
@@ -41,6 +42,10 @@ pub(crate) fn run(config: &Config, action: &QueueAction) -> Result<ExitCode> {
     let spool = open(Path::new(config.text("queue_directory")))?;
     match action {
         QueueAction::Import(_) => {}
+        QueueAction::Export => {
+            keep_log(config)?;
+            return handback::run(config, &spool);
+        }
         QueueAction::List { json } => list(&spool, *json)?,
         QueueAction::Show { id, json } => show(&spool, id, *json)?,
         QueueAction::Cat { id } => cat(&spool, id)?,
@@ -55,9 +60,13 @@ pub(crate) fn run(config: &Config, action: &QueueAction) -> Result<ExitCode> {
 
 /// What is done by hand stands in the log too: each message must be accounted for.
 fn perform(config: &Config, spool: &Spool, deed: Deed, which: &Which) -> Result<ExitCode> {
-    let settings = log::Settings { name: config.text("syslog_name").into(), file: config.path("maillog_file") };
-    log::init("queue", &settings).context("the log cannot be written")?;
+    keep_log(config)?;
     act(spool, Path::new(config.text("queue_directory")), deed, which)
+}
+
+fn keep_log(config: &Config) -> Result<()> {
+    let settings = log::Settings { name: config.text("syslog_name").into(), file: config.path("maillog_file") };
+    log::init("queue", &settings).context("the log cannot be written")
 }
 
 fn open(root: &Path) -> Result<Spool> {
@@ -137,7 +146,12 @@ fn cat(spool: &Spool, id: &str) -> Result<()> {
         Err(OpenError::Damaged(damage)) => bail!("{id} is damaged: {damage}"),
         Err(OpenError::Disk(error)) => return Err(error).with_context(|| format!("{id} cannot be read")),
     };
-    let mut out = io::stdout().lock();
+    content(&file, &mut io::stdout().lock())?;
+    Ok(())
+}
+
+/// Writes the text of a message.
+fn content(file: &QueueFile, out: &mut impl io::Write) -> io::Result<()> {
     let mut chunk = vec![0; 64 * 1024];
     let mut at = file.content.start;
     while at < file.content.end {
@@ -147,8 +161,7 @@ fn cat(spool: &Spool, id: &str) -> Result<()> {
         out.write_all(part)?;
         at += part.len() as u64;
     }
-    out.flush()?;
-    Ok(())
+    out.flush()
 }
 
 fn act(spool: &Spool, root: &Path, deed: Deed, which: &Which) -> Result<ExitCode> {

@@ -97,15 +97,26 @@ fn take(config: &Config, path: &Path) -> Result<()> {
     if letter.recipients.is_empty() {
         bail!("it has no recipients left");
     }
-    for some in letter.recipients.chunks(AT_ONCE) {
-        send(config, &letter, some)?;
-    }
+    let sendmail = Path::new(config.text("command_directory")).join("sendmail");
+    send(&Means { sendmail: &sendmail, config: Some(config.dir()) }, &letter)?;
     fs::remove_file(path).context("it was taken over and cannot be removed: do so by hand, or it is sent twice")
 }
 
-fn send(config: &Config, letter: &Letter, recipients: &[String]) -> Result<()> {
-    let mut command = Command::new(Path::new(config.text("command_directory")).join("sendmail"));
-    command.arg("-C").arg(config.dir()).args(["-i", "-G", "-f", &letter.sender]);
+/// The program that takes mail, and our configuration if it is ours.
+pub(super) struct Means<'a> {
+    pub(super) sendmail: &'a Path,
+    pub(super) config: Option<&'a Path>,
+}
+
+/// Gives a message to a `sendmail`, to some recipients at a time; done when it has taken all of them.
+pub(super) fn send(means: &Means, letter: &Letter) -> Result<()> {
+    letter.recipients.chunks(AT_ONCE).try_for_each(|some| send_to(means, letter, some))
+}
+
+fn send_to(means: &Means, letter: &Letter, recipients: &[String]) -> Result<()> {
+    let mut command = Command::new(means.sendmail);
+    command.args(means.config.iter().flat_map(|dir| [Path::new("-C"), dir]));
+    command.args(["-i", "-G", "-f", &letter.sender]);
     command.args(notify(letter.notify).iter().flat_map(|words| ["-N", words.as_str()]));
     command.args(letter.ret.iter().flat_map(|ret| ["-R", if *ret == 1 { "full" } else { "hdrs" }]));
     command.args(letter.envid.iter().flat_map(|envid| ["-V", envid.as_str()]));
