@@ -1,5 +1,6 @@
 """Health: on a real machine each fault that `facteur doctor` knows is provoked, the command it prints is run as it stands,
 and the finding goes. What only a person can do (an editor, a decision, a DNS zone) is done between."""
+import base64
 import re
 
 from stage import Lab, session, user
@@ -67,12 +68,16 @@ def of_programs(lab, server):
     cured(lab, server, "certificate", "it is for another name", "facteur config set myhostname mail.m3102.com",
           r"^The certificate /var/lib/facteur/self-signed\.pem is for vm.*, not for mail\.m3102\.com")
     server.sh("facteur config unset myhostname; rm /var/lib/facteur/self-signed.pem; facteur stop; facteur start")
-    expired = ("openssl req -x509 -newkey rsa:2048 -nodes -keyout /etc/facteur/k.pem -out /etc/facteur/c.pem -subj /CN=vm "
+    new = ("openssl req -x509 -newkey rsa:2048 -nodes -keyout /etc/facteur/k.pem -out /etc/facteur/c.pem -subj /CN=vm "
                "-addext subjectAltName=DNS:$(facteur config get myhostname) ")
-    server.sh("apt-get install -y -o Dpkg::Use-Pty=0 openssl", check=False)
-    cured(lab, server, "certificate", "it has expired", f"{expired} -days 0 && sleep 1.1; facteur config set ssl_cert /etc/facteur/c.pem; "
-          "facteur config set ssl_key /etc/facteur/k.pem", r"^The certificate /etc/facteur/c\.pem has expired on 20\d\d-\d\d-\d\d\.$",
-          lambda command: expired + "-days 30 && " + command.rsplit("then: ", 1)[1])
+    server.sh(f"{new} -days 30; facteur config set ssl_cert /etc/facteur/c.pem; facteur config set ssl_key /etc/facteur/k.pem")
+    assert faults(server, "certificate") == []
+    octets = base64.b64decode("".join(server.read("/etc/facteur/c.pem").split("-----")[2].split()))
+    begin, end = re.findall(rb"\x17\x0d(\d{12}Z)", octets)
+    server.write("/etc/facteur/c.pem", "-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(octets.replace(end, begin)).decode()
+                 + "-----END CERTIFICATE-----\n")
+    cured(lab, server, "certificate", "it has expired", "", r"^The certificate /etc/facteur/c\.pem has expired on 20\d\d-\d\d-\d\d\.$",
+          lambda command: new + "-days 30 && " + command.rsplit("then: ", 1)[1])
     server.sh("facteur config unset ssl_cert; facteur config unset ssl_key; facteur reload")
     # A container cannot set the clock: the file from the future is what is taken back.
     cured(lab, server, "clock", "the log is from the future", "touch -d '+1 hour' /var/log/mail.log",
@@ -112,7 +117,7 @@ def of_mail(lab, server):
     cured(lab, server, "places", "mail is delivered to one place and read from another", "facteur config set mail_location mbox:~/mail:INBOX=/var/mail/%u",
           r"^Mail is delivered to /home/USER/Maildir/? but POP3 and IMAP read /var/mail/USER\.$",
           lambda command: command.replace("editor", "facteur config unset mail_location; true") if "editor" in command else command)
-    cured(lab, server, "alias", "a circle", "printf 'root: eleve\\neleve: foo\\nfoo: root@m3102.com\\n' >>/etc/aliases", r"^The alias \S+ leads back to itself: ", delete_line)
+    cured(lab, server, "alias", "a circle", "printf 'eleve: foo\\nfoo: titi\\ntiti: eleve@m3102.com\\n' >>/etc/aliases", r"^The alias \S+ leads back to itself: ", delete_line)
     server.sh("printf 'postmaster: root\\n' >/etc/aliases")
     cured(lab, server, "queue", "it waits, and on what", "facteur config set defer_transports local; facteur reload; echo waits | sendmail kevin; "
           "until facteur doctor queue | grep -q 'in the queue'; do sleep 0.1; done", r"^1 message waits in the queue: ",
@@ -126,9 +131,9 @@ def of_mail(lab, server):
 
 
 def of_people(lab, server):
-    server.sh("ip addr add 192.168.0.23/24 dev lo")
+    server.sh("ip addr add 192.168.0.23/24 dev lo; ip addr add 192.168.0.24/24 dev lo")
     with lab.step("cleartext: refused from another machine; allowed there as told; the login succeeds"):
-        with session(server, "nc -s 127.0.0.1 192.168.0.23 143") as imap:
+        with session(server, "nc -s 192.168.0.23 192.168.0.24 143") as imap:
             imap.expect("* OK")
             imap.say("a login kevin kevin", "a NO")
             imap.say("b logout", "b OK")
@@ -136,7 +141,7 @@ def of_people(lab, server):
         command = faults(server, "cleartext")[0][1]
         server.sh(re.search(r"allow it there: (.*)", command).group(1))
         assert faults(server, "cleartext") == []
-        with session(server, "nc -s 127.0.0.1 192.168.0.23 143") as imap:
+        with session(server, "nc -s 192.168.0.23 192.168.0.24 143") as imap:
             imap.expect("* OK")
             imap.say("a login kevin kevin", "a OK")
         server.sh("facteur config unset login_trusted_networks; facteur reload")
@@ -160,4 +165,3 @@ def of_people(lab, server):
             smtp.say("ehlo pc", "250 ")
             smtp.say("mail from:<a@b.example>", "250")
             smtp.say("rcpt to:<luke@starwars.example>", "250")
-        server.sh("facteur config unset mynetworks; facteur reload")
