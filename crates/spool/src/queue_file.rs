@@ -120,15 +120,14 @@ impl QueueFile {
         self.append_finished(slots, true)
     }
 
-    /// Notes, durably, that a recipient has become others, who get `owner` as their sender if there is one. Returns the
-    /// number of the first of them.
+    /// Notes that a recipient has become others, who get `owner` as their sender if there is one. Returns the number of the
+    /// first of them. Not synced: what becomes of them is, and that with it; until then it can be expanded again.
     ///
     /// # Errors
-    /// As [`QueueFile::append_done`].
+    /// The disk's.
     pub fn append_expanded(&mut self, slot: usize, into: Vec<Recipient>, owner: Option<Address>) -> io::Result<usize> {
         let first = self.slots.len();
         self.append(vec![Appended::Expanded { slot: number(slot)?, into, owner }])?;
-        self.file.sync()?;
         Ok(first)
     }
 

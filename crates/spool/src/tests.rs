@@ -1,7 +1,7 @@
 use std::cell::Cell;
 use std::path::Path;
 
-use durable::forgetful::{Forgetful, at_every_step, content};
+use durable::forgetful::{Forgetful, at_every_step_and_sync, content};
 use mail::{Address, EnhancedStatus, Recipient};
 
 use super::*;
@@ -105,7 +105,7 @@ fn a_full_disk_refuses_and_recovers() {
 fn a_power_cut_loses_no_promised_message() {
     for size in [100, 300_000] {
         let message = vec![b'm'; size];
-        let steps = at_every_step(
+        let steps = at_every_step_and_sync(
             12,
             |root| drop(spool(root)),
             |root| enter(&Spool::open(root).unwrap(), &message).ok(),
@@ -122,6 +122,29 @@ fn a_power_cut_loses_no_promised_message() {
         );
         assert!(steps >= 5);
     }
+}
+
+/// As above, for mail that waits for somebody to release it.
+#[test]
+fn a_power_cut_loses_no_held_message() {
+    at_every_step_and_sync(
+        12,
+        |root| drop(spool(root)),
+        |root| {
+            let spool = Spool::open(root).unwrap();
+            let mut message = spool.enter(&envelope(&["kevin"]), &Origin::Internal);
+            message.write(b"held").and_then(|()| message.commit_into(spool.dir(Queue::Hold))).ok()
+        },
+        |cut, promised, root| {
+            let spool = Spool::open(root).unwrap();
+            let found = spool.scan(Queue::Hold).unwrap();
+            for id in &found {
+                assert_eq!(octets(&spool.read(Queue::Hold, *id).unwrap()), b"held", "{cut:?}");
+            }
+            assert!(promised.is_none_or(|id| found == [id]), "{cut:?}");
+            assert_eq!(spool.scan(Queue::Incoming).unwrap(), [], "{cut:?}");
+        },
+    );
 }
 
 fn prepared(root: &Dir) {
@@ -157,7 +180,7 @@ fn life(root: &Dir) -> (Vec<&'static str>, bool) {
 #[test]
 fn a_message_is_somewhere_whole_until_it_is_removed() {
     let (seen_gone, seen_torn) = (Cell::new(false), Cell::new(false));
-    let steps = at_every_step(16, prepared, life, |cut, (done, removed), root| {
+    let steps = at_every_step_and_sync(16, prepared, life, |cut, (done, removed), root| {
         let spool = Spool::open(root).unwrap();
         let ids: std::collections::BTreeSet<_> =
             Queue::ALL.into_iter().flat_map(|queue| spool.scan(queue).unwrap()).collect();
@@ -207,7 +230,7 @@ fn a_file_used_again_never_shows_a_stranger() {
         reused.set(spool.dir(Queue::Incoming).stat(&id.name())?.inode == before);
         Ok((true, Some(id)))
     };
-    let steps = at_every_step(24, prepare, run, |cut, promised, root| {
+    let steps = at_every_step_and_sync(24, prepare, run, |cut, promised, root| {
         let spool = Spool::open(root).unwrap();
         spool.empty_pool().unwrap();
         spool.clean(Duration::ZERO).unwrap();

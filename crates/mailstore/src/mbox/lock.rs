@@ -121,12 +121,12 @@ impl Place {
         Ok(file)
     }
 
+    /// An empty file; its name is synced with the notes of its first message.
     fn create(&self) -> Result<File, Error> {
         match self.with_privilege(|| self.dir.create(&self.name, 0o660).map(drop)) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (),
             other => other.map_err(|error| self.refused(error))?,
         }
-        self.dir.sync_shared()?;
         Ok(self.dir.open_file(&self.name, Access::ReadWrite)?)
     }
 

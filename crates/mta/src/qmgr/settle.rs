@@ -178,7 +178,7 @@ fn is_noted(file: &QueueFile, slot: usize, fate: &Fate) -> bool {
     }
 }
 
-/// Writes what is not in the file yet, synced.
+/// Writes what is not in the file yet; who is done is synced.
 ///
 /// # Errors
 /// The disk's.

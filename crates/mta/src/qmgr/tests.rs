@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use durable::Dir;
-use durable::forgetful::{Forgetful, at_every_step};
+use durable::forgetful::{Forgetful, at_every_step_and_sync};
 use handover::{Expansion, Outcome};
 use mail::{Address, EnhancedStatus, Envelope, QueueId, Recipient};
 use routes::Router;
@@ -94,22 +94,22 @@ fn open_recipients(spool: &Spool) -> Vec<String> {
 
 #[test]
 fn no_recipient_is_forgotten_whenever_the_power_goes() {
-    let steps = at_every_step(
+    let steps = at_every_step_and_sync(
         6,
         |root| {
             enter(root, &["done@m3102.com", "list@m3102.com", "gone@m3102.com", "late@m3102.com"]);
         },
         |root| {
-            // What was delivered, and whether the settlement was promised to be on disk.
+            // What was delivered, and whether the notes of it, then the settlement were promised to be on disk.
             let mut delivered = BTreeSet::new();
-            let Ok(spool) = Spool::open(root) else { return (delivered, false) };
+            let Ok(spool) = Spool::open(root) else { return (delivered, false, false) };
             let Some(id) = spool.scan(Queue::Incoming).ok().and_then(|list| list.first().copied()) else {
-                return (delivered, false);
+                return (delivered, false, false);
             };
             if spool.shift(id, Queue::Incoming, Queue::Active).is_err() {
-                return (delivered, false);
+                return (delivered, false, false);
             }
-            let Ok(file) = spool.read(Queue::Active, id) else { return (delivered, false) };
+            let Ok(file) = spool.read(Queue::Active, id) else { return (delivered, false, false) };
             let mut message = Message::new(file, Age::Fresh);
             message.take(0, sent());
             delivered.insert("done");
@@ -123,17 +123,18 @@ fn no_recipient_is_forgotten_whenever_the_power_goes() {
             message.take(4, sent());
             delivered.insert("one");
             let notes = std::mem::take(&mut message.notes);
-            if note(&mut message.file.lock().expect("whole"), notes).is_err() {
-                return (delivered, false);
+            let noted = note(&mut message.file.lock().expect("whole"), notes).is_ok();
+            if !noted {
+                return (delivered, false, false);
             }
             message.take(5, later());
             message.take(2, never());
             message.take(3, later());
             assert_eq!(message.open, 0);
             let settled = policy().settle(&spool, settlement(message), SystemTime::now());
-            (delivered, settled.is_ok())
+            (delivered, noted, settled.is_ok())
         },
-        |cut, (delivered, settled), root| {
+        |cut, (delivered, noted, settled), root| {
             let spool = Spool::open(root).expect("the spool");
             let open = open_recipients(&spool);
             let has = |name: &str| open.iter().any(|open| open == name);
@@ -142,6 +143,9 @@ fn no_recipient_is_forgotten_whenever_the_power_goes() {
                 assert!(waits || delivered.contains(name), "{name} lost at {cut:?}: {open:?}");
             }
             assert!(has("gone") || has("notice for kevin"), "nobody is told of gone at {cut:?}: {open:?}");
+            if *noted {
+                assert!(!has("done") && !has("one") && !has("list"), "done again at {cut:?}: {open:?}");
+            }
             if *settled {
                 assert!(!has("done") && !has("one") && !has("list") && !has("gone"), "done again at {cut:?}: {open:?}");
             }

@@ -192,6 +192,29 @@ mod tests {
     }
 
     #[test]
+    fn what_was_dropped_is_there_and_whole_after_every_cut() {
+        let place = tempfile::tempdir().unwrap();
+        let config = Config::parse(place.path(), "").unwrap();
+        for size in [100, 300_000] {
+            let octets = stream(&vec![b'x'; size]);
+            durable::forgetful::at_every_step_and_sync(
+                8,
+                |_| (),
+                |maildrop| take(&mut &*octets, maildrop.clone(), &config).is_ok(),
+                |cut, promised, maildrop| {
+                    let entries = maildrop.entries().unwrap();
+                    let found: Vec<_> = entries.iter().filter_map(|entry| QueueId::parse(&entry.name)).collect();
+                    for id in &found {
+                        let file = maildrop.open_file(&id.name(), Access::Read).unwrap();
+                        spool::QueueFile::read(file, *id).and_then(|file| file.verify()).expect("whole");
+                    }
+                    assert!(!promised || found.len() == 1, "{cut:?}");
+                },
+            );
+        }
+    }
+
+    #[test]
     fn too_much_is_refused() {
         let (done, names, _temp) = dropped(&stream(&[b'x'; 5001]));
         assert!(done.unwrap_err().to_string().contains("too big"));

@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn a_power_cut_loses_no_promised_batch() {
         for size in [2, 5] {
-            let steps = durable::forgetful::at_every_step(
+            let steps = durable::forgetful::at_every_step_and_sync(
                 12,
                 |root| drop(Spool::create(root).expect("spool")),
                 |root| {
