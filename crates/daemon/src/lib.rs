@@ -10,6 +10,7 @@ pub mod log;
 pub mod login;
 pub mod pump;
 pub mod ready;
+pub mod runtime;
 pub mod shutdown;
 pub mod stream;
 pub mod supervise;

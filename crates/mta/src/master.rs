@@ -36,7 +36,8 @@ fn start(dir: &Path) -> Result<(), String> {
     layout::empty_pool(&config).map_err(|e| e.to_string())?;
     let listeners = ports::bind(&config).map_err(|e| e.to_string())?;
     // One thread: a child that ends with its parent ends with the thread that started it.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+    let runtime =
+        daemon::runtime::build(&mut tokio::runtime::Builder::new_current_thread()).map_err(|e| e.to_string())?;
     tracing::info!("daemon started -- version {}, configuration {}", version::short(), dir.display());
     config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     runtime.block_on(children::run(Plan { config, listeners }))

@@ -44,11 +44,9 @@ fn start(dir: &Path) -> Result<(), String> {
     let socket = set_up::private_socket(&config, "smtp")?;
     let settings = Settings::new(&config);
     give_up_power(&config, &settings)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).max(2))
-        .enable_all()
-        .build()
-        .map_err(|e| e.to_string())?;
+    let workers = std::thread::available_parallelism().map_or(2, usize::from).max(2);
+    let runtime = daemon::runtime::build(tokio::runtime::Builder::new_multi_thread().worker_threads(workers));
+    let runtime = runtime.map_err(|e| e.to_string())?;
     runtime.block_on(serve::run(&config, settings, socket))
 }
 

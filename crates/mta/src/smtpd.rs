@@ -54,12 +54,10 @@ fn start(dir: &Path) -> Result<(), String> {
     let queue = config.text("queue_directory").to_owned();
     let spool = Dir::open(queue.as_ref()).and_then(|root| Spool::open(&root)).map_err(|e| format!("{queue}: {e}"))?;
     give_up_power(&config)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).max(2))
-        .max_blocking_threads(BLOCKING_THREADS)
-        .enable_all()
-        .build()
-        .map_err(|e| e.to_string())?;
+    let workers = std::thread::available_parallelism().map_or(2, usize::from).max(2);
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(workers).max_blocking_threads(BLOCKING_THREADS);
+    let runtime = daemon::runtime::build(&mut builder).map_err(|e| e.to_string())?;
     let committer = Committer::start().map_err(|e| e.to_string())?;
     let sessions = limits::sessions_for(descriptors, DESCRIPTORS_EACH);
     runtime.block_on(run(control, Parts { config, spool, committer, sessions }))

@@ -27,7 +27,8 @@ fn start<P: Protocol>(service: &Service, dir: &Path, make: impl FnOnce(&Config) 
     let protocol = make(&config);
     let settings = Settings { cleartext: Box::new(cleartext(&config)), most };
     give_up_power(&config)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| e.to_string())?;
+    let runtime =
+        daemon::runtime::build(&mut tokio::runtime::Builder::new_multi_thread()).map_err(|e| e.to_string())?;
     runtime.block_on(async {
         let signals = Signals::listen().map_err(|e| e.to_string())?;
         let channel =

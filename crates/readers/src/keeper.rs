@@ -43,7 +43,8 @@ fn start(service: &Service, dir: &Path) -> Result<(), String> {
         worker: program(service.worker, &config),
     };
     // One thread: a child that ends with its parent ends with the thread that started it.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+    let runtime =
+        daemon::runtime::build(&mut tokio::runtime::Builder::new_current_thread()).map_err(|e| e.to_string())?;
     tracing::info!("daemon started -- version {}, configuration {}", version::short(), dir.display());
     config::mailbox::mismatch(&config).iter().for_each(|sentence| tracing::warn!("{sentence}"));
     runtime.block_on(async {

@@ -47,7 +47,8 @@ fn start<M: Mail>(
     let settings = Settings::new(service.protocol, service.line_limit, service.silence.length(&config));
     // One thread for the sessions, since taking the mail group for a moment concerns the whole process; disk work has
     // its own threads.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+    let runtime =
+        daemon::runtime::build(&mut tokio::runtime::Builder::new_current_thread()).map_err(|e| e.to_string())?;
     runtime.block_on(async {
         let signals = Signals::listen().map_err(|e| e.to_string())?;
         let channel =

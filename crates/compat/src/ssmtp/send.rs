@@ -20,7 +20,7 @@ use super::site::Site;
 
 /// Sends, and returns the mailhub's last words.
 pub(super) fn send(site: &Site, message: &Complete) -> Result<String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = daemon::runtime::build(&mut tokio::runtime::Builder::new_current_thread())?;
     runtime.block_on(converse(site, message))
 }
 

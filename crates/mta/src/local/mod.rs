@@ -29,6 +29,7 @@ fn start(dir: &Path) -> Result<(), String> {
     let _ = limits::raise_descriptors();
     daemon::shutdown::end_with_parent();
     let socket = crate::set_up::private_socket(&config, "local")?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+    let runtime =
+        daemon::runtime::build(&mut tokio::runtime::Builder::new_current_thread()).map_err(|e| e.to_string())?;
     tokio::task::LocalSet::new().block_on(&runtime, serve::run(config, socket))
 }

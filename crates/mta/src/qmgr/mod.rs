@@ -79,7 +79,8 @@ fn start(dir: &Path) -> Result<(), String> {
     if let Err(error) = spool.clean(STALE) {
         tracing::warn!("cannot clean incoming: {error}");
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+    let runtime =
+        daemon::runtime::build(&mut tokio::runtime::Builder::new_current_thread()).map_err(|e| e.to_string())?;
     runtime.block_on(serve(config, spool, descriptors))
 }
 
