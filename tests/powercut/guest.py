@@ -61,8 +61,9 @@ def answers():
         return False
 
 
-def queued():
-    return sum(len([n for n in os.listdir(QUEUE / d) if not n.endswith(".tmp")]) for d in ("maildrop", "incoming", "active", "deferred"))
+def queued(*folders):
+    folders = folders or ("maildrop", "incoming", "active", "deferred")
+    return sum(len([n for n in os.listdir(QUEUE / d) if not n.endswith(".tmp")]) for d in folders)
 
 
 def list_mailboxes():
@@ -139,7 +140,7 @@ def lying():
     return dict(os.environ, LD_PRELOAD=os.environ["LYING"], LYING_SYNC=os.environ["WITHOUT"].replace(";", " "))
 
 
-def load():
+def load(drops):
     number = 0
     while True:
         number += 1
@@ -148,6 +149,9 @@ def load():
             lanes.append(threading.Thread(target=sendmail_one, args=(number,)))
         [t.start() for t in lanes]
         [t.join() for t in lanes]
+        if drops == "stay":  # alone: each sync of the file system's journal, whosesoever, takes all that came before along
+            wait_for("the queue to drain", 60, lambda: queued("incoming", "active") == 0)
+            sendmail_one(f"{number}-alone")
         time.sleep(random.choice([0, 0.1, 0.5, 1]))  # the load itself: a quiet moment in which a cut finds the last burst
 
 
@@ -165,7 +169,8 @@ wait_for("the queue to drain", 60, lambda: queued() == 0)
 list_mailboxes()
 say("LISTED")
 threading.Thread(target=tell_removals, daemon=True).start()
-if random.random() < 0.4:
+drops = random.choices(["stay", "go on"], [0.4, 0.6])[0]
+if drops == "stay":
     stop_pickup()
 say("LOAD")
-load()
+load(drops)
