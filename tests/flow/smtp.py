@@ -107,7 +107,7 @@ def relaying():
 def tls_and_passwords():
     """STARTTLS and AUTH on 587, TLS at once on 465; wrong passwords wait; what was pipelined before TLS is refused."""
     with System(services=["master"], mynetworks="127.0.0.9/32", auth_failure_delay="1s") as system:
-        session = system.connect(587)
+        session = system.connect(587, source="127.0.0.2")
         session.expect(None, "220")
         session.expect("EHLO pc", "250")
         session.expect("MAIL FROM:<kevin@m3102.com>", "530 5.7.0 Must issue a STARTTLS command first")

@@ -56,12 +56,15 @@ def started(**parameters):
 def order():
     """TLS, then AUTH, then mail; what is missing in the header is added."""
     with started() as system:
+        elsewhere = system.connect(587, source="127.0.0.2")  # not the address it connects to: another machine
+        elsewhere.expect(None, "220 ")
+        reply = elsewhere.expect("EHLO pc", "250")
+        same(("STARTTLS" in reply, "AUTH" in reply), (True, False))
+        same(elsewhere.smtp("MAIL FROM:<kevin@m3102.com>"), "530 5.7.0 Must issue a STARTTLS command first")
+        same(elsewhere.smtp(plain("kevin")), "538 5.7.11 Encryption required for requested authentication mechanism")
         s = system.connect(587)
         s.expect(None, "220 ")
-        reply = s.expect("EHLO pc", "250")
-        same(("STARTTLS" in reply, "AUTH" in reply), (True, False))
-        same(s.smtp("MAIL FROM:<kevin@m3102.com>"), "530 5.7.0 Must issue a STARTTLS command first")
-        same(s.smtp(plain("kevin")), "538 5.7.11 Encryption required for requested authentication mechanism")
+        s.expect("EHLO pc", "250")
         s.expect("STARTTLS", "220")
         holds(secured(s).expect("EHLO pc", "250"), "AUTH PLAIN LOGIN")
         same(s.smtp("MAIL FROM:<kevin@m3102.com>"), "530 5.7.0 Authentication required")
@@ -78,8 +81,14 @@ def order():
         wrapped.expect(plain("kevin@m3102.com"), "235")
         send(wrapped, "kevin@m3102.com", ["toto@m3102.com"])
         system.wait_mails("toto", 2)
-    with started(smtpd_tls_auth_only="no") as system:
-        s = system.connect(587)
+    for source, setting in (("127.0.0.1", {}), ("127.0.0.2", {"login_trusted_networks": "127.0.0.2/31"}), ("127.0.0.2", {"smtpd_tls_auth_only": "no"})):
+        in_clear(source, **setting)
+
+
+def in_clear(source, **setting):
+    """A password without TLS: from this machine, from where it is trusted, or where TLS is not asked for."""
+    with started(**setting) as system:
+        s = system.connect(587, source=source)
         s.expect(None, "220 ")
         holds(s.expect("EHLO pc", "250"), "AUTH PLAIN LOGIN")
         same(s.smtp("MAIL FROM:<kevin@m3102.com>"), "530 5.7.0 Authentication required")

@@ -87,6 +87,7 @@ struct Guest {
 
 async fn serve(server: Arc<Server>, configured: Arc<Configured>, guest: Guest) {
     let Guest { service, stream, address, trusted, pass } = guest;
+    let Ok(local) = stream.local_addr().map(|local| local.ip().to_canonical()) else { return };
     let tls = server.tls();
     let client = Client { name: server.names.of(address).await, address: address.to_string() };
     let forbidden = configured.rules.forbid_pipelining;
@@ -100,7 +101,7 @@ async fn serve(server: Arc<Server>, configured: Arc<Configured>, guest: Guest) {
         let Some(secured) = secured else { return };
         stream = secured;
     }
-    let visit = Visit { address, trusted, early_talker, tls_loaded: tls.is_some() };
+    let visit = Visit { address, local, trusted, early_talker, tls_loaded: tls.is_some() };
     let mut session = Session::new(configured.rules.settings(service, client.clone(), &visit));
     let mut world = world::Session {
         server: server.clone(),

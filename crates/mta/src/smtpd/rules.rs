@@ -28,6 +28,8 @@ pub(super) struct Rules {
     mailbox_domains: HashSet<String>,
     tls: TlsLevel,
     auth: Auth,
+    /// Who may send passwords in clear for submission, besides clients on this machine.
+    trusted_logins: Networks,
     vrfy: bool,
     limits: Limits,
     pub(super) timeout: Duration,
@@ -87,6 +89,7 @@ impl Rules {
                 _ => TlsLevel::May,
             },
             auth: auth(config),
+            trusted_logins: config.networks("login_trusted_networks"),
             vrfy: !config.flag("disable_vrfy_command"),
             limits: limits(config),
             timeout: config.time("smtpd_timeout"),
@@ -116,7 +119,7 @@ impl Rules {
             submission: service != Service::Smtp,
             tls_available: self.tls != TlsLevel::None && visit.tls_loaded,
             tls_required: self.tls == TlsLevel::Encrypt,
-            auth: self.auth,
+            auth: self.auth_of(service, visit),
             vrfy: self.vrfy,
             early_talker: visit.early_talker,
         };
@@ -128,6 +131,15 @@ impl Rules {
             policy,
             limits: self.limits,
             discarded: self.discarded.clone(),
+        }
+    }
+
+    /// As POP3 and IMAP have it: a webmail on this machine, or a trusted network, need not speak TLS to log in.
+    fn auth_of(&self, service: Service, visit: &Visit) -> Auth {
+        let secured = visit.address == visit.local || self.trusted_logins.contains(visit.address);
+        match self.auth {
+            Auth::UnderTls if secured && service == Service::Submission => Auth::Always,
+            auth @ (Auth::Off | Auth::UnderTls | Auth::Always) => auth,
         }
     }
 
@@ -172,6 +184,8 @@ enum LineFeeds {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Visit {
     pub(super) address: IpAddr,
+    /// Ours.
+    pub(super) local: IpAddr,
     pub(super) trusted: bool,
     pub(super) early_talker: bool,
     pub(super) tls_loaded: bool,
@@ -237,7 +251,7 @@ mod tests {
         let rules = rules("myhostname: vm.m3102.com\nmessage_size_limit: 1000\nqueue_minfree: 10\n");
         assert_eq!((rules.banner.as_str(), rules.least_space), ("ESMTP Facteur", 1500));
         let address = IpAddr::from([127, 0, 0, 1]);
-        let visit = Visit { address, trusted: true, early_talker: false, tls_loaded: false };
+        let visit = Visit { address, local: address, trusted: true, early_talker: false, tls_loaded: false };
         let client = Client { name: "localhost".into(), address: "127.0.0.1".into() };
         let settings = rules.settings(Service::Smtp, client.clone(), &visit);
         assert!(!settings.policy.submission && !settings.policy.tls_available && settings.policy.in_my_networks);
@@ -249,7 +263,9 @@ mod tests {
         let seen = |text: &str, address: &str| {
             let rules = rules(text);
             let address: IpAddr = address.parse().expect(address);
-            let visit = Visit { address, trusted: rules.trusts(address), early_talker: false, tls_loaded: false };
+            let local = IpAddr::from([127, 0, 0, 1]);
+            let visit =
+                Visit { address, local, trusted: rules.trusts(address), early_talker: false, tls_loaded: false };
             let client = Client { name: "unknown".into(), address: address.to_string() };
             let policy = rules.settings(Service::Smtp, client, &visit).policy;
             (policy.line_feeds, policy.forbid_pipelining)
@@ -260,6 +276,29 @@ mod tests {
         assert_eq!(seen("smtpd_forbid_bare_newline_exclusions: 192.0.2.1/32\n", "192.0.2.1"), (true, true));
         assert_eq!(seen("smtpd_forbid_bare_newline_exclusions: 192.0.2.1/32\n", "127.0.0.1"), (false, false));
         assert_eq!(seen("smtpd_forbid_unauth_pipelining: no\n", "192.0.2.1"), (false, false));
+    }
+
+    #[test]
+    fn who_may_send_passwords_in_clear() {
+        let auth = |text: &str, service, address: &str| {
+            let address: IpAddr = address.parse().expect(address);
+            let local = IpAddr::from([192, 0, 2, 1]);
+            let visit = Visit { address, local, trusted: false, early_talker: false, tls_loaded: true };
+            let client = Client { name: "unknown".into(), address: address.to_string() };
+            rules(text).settings(service, client, &visit).policy.auth
+        };
+        let trusting = "login_trusted_networks: 192.0.2.0/28\n";
+        for (text, service, address, expected) in [
+            ("", Service::Submission, "192.0.2.1", Auth::Always),
+            ("", Service::Submission, "192.0.2.2", Auth::UnderTls),
+            (trusting, Service::Submission, "192.0.2.2", Auth::Always),
+            (trusting, Service::Submission, "192.0.2.16", Auth::UnderTls),
+            (trusting, Service::Smtp, "192.0.2.2", Auth::UnderTls),
+            ("smtpd_tls_auth_only: no\n", Service::Smtp, "192.0.2.2", Auth::Always),
+            ("smtpd_sasl_auth_enable: no\n", Service::Submission, "192.0.2.1", Auth::Off),
+        ] {
+            assert_eq!(auth(text, service, address), expected, "{text} {service:?} {address}");
+        }
     }
 
     #[test]
