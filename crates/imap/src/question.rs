@@ -191,6 +191,17 @@ pub enum Answer {
     Refused(Trouble),
 }
 
+/// What is below a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Children {
+    /// Others are below it.
+    Some,
+    /// Nothing yet.
+    None,
+    /// It is a file with messages: nothing ever can be (`\NoInferiors`).
+    Impossible,
+}
+
 /// One mailbox or subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folder {
@@ -198,8 +209,8 @@ pub struct Folder {
     pub name: String,
     /// What there is under this name.
     pub kind: FolderKind,
-    /// Whether it has children.
-    pub has_children: bool,
+    /// What is below it.
+    pub children: Children,
     /// Whether it is subscribed.
     pub subscribed: bool,
     /// What it is for.

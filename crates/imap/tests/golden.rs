@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use imap::grammar::set::Ranges;
-use imap::question::{Attempt, Changes, Counts, Data, Folder, FolderKind, Known, Opened, Test, Trouble};
+use imap::question::{Attempt, Changes, Children, Counts, Data, Folder, FolderKind, Known, Opened, Test, Trouble};
 use imap::session::Settings;
 use imap::{Answer, Login, LoginAnswer, LoginQuestion, Question, Session, login};
 use mail::date::Moment;
@@ -113,7 +113,7 @@ fn shown(test: &Test) -> String {
 /// `done`, `no exists|name|cannot|mailbox|readonly|quota|internal|gone|inuse|limit`, `opened VALIDITY NEXT MESSAGE…`,
 /// `opened-read-only …`, `changes [+MESSAGE|~MESSAGE|-UID|lost]…`, `messages TEXT|gone`, `stored MESSAGE…`, `expunged UID…`,
 /// `copied VALIDITY FROM>TO…`, `found UID…`, `appended VALIDITY UID`, `status MESSAGES RECENT UNSEEN NEXT VALIDITY`,
-/// `folders NAME[/][+][?][^][=\Use]…` (`/` children, `+` subscribed, `?` only a level, `^` only subscribed)
+/// `folders NAME[/][!][+][?][^][=\Use]…` (`/` children, `!` none ever, `+` subscribed, `?` only a level, `^` only subscribed)
 fn answer(text: &str) -> Answer {
     let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
     let mut words = rest.split(' ').filter(|word| !word.is_empty());
@@ -199,7 +199,7 @@ fn known(text: &str) -> Known {
 
 fn folder(text: &str) -> Folder {
     let (text, special) = text.split_once('=').unwrap_or((text, ""));
-    let name = text.trim_end_matches(['/', '+', '?', '^']);
+    let name = text.trim_end_matches(['/', '!', '+', '?', '^']);
     let marks = &text[name.len()..];
     let kind = match marks {
         _ if marks.contains('?') => FolderKind::Level,
@@ -208,7 +208,12 @@ fn folder(text: &str) -> Folder {
     };
     let uses = imap::grammar::list::SpecialUse::ALL.into_iter().filter(|known| known.name() == special).collect();
     let subscribed = marks.contains(['+', '^']);
-    Folder { name: name.into(), kind, has_children: marks.contains('/'), subscribed, uses }
+    let children = match marks {
+        _ if marks.contains('!') => Children::Impossible,
+        _ if marks.contains('/') => Children::Some,
+        _ => Children::None,
+    };
+    Folder { name: name.into(), kind, children, subscribed, uses }
 }
 
 /// 2026-11-20 16:11:11 +0000, like the recorded dialogues.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use imap::grammar::list::SpecialUse;
-use imap::question::{Counts, Folder, FolderKind};
+use imap::question::{Children, Counts, Folder, FolderKind};
 use mail::Flag;
 use mailstore::{Error, Location, MailboxName, Options, Store};
 
@@ -77,7 +77,7 @@ impl Mailboxes {
                 folders.push(Folder {
                     name,
                     kind: FolderKind::Missing,
-                    has_children: false,
+                    children: Children::None,
                     subscribed: true,
                     uses: Vec::new(),
                 });
@@ -152,7 +152,11 @@ fn listed(folder: &mailstore::Folder, subscriptions: &[MailboxName]) -> Folder {
     Folder {
         name: folder.name.as_str().to_owned(),
         kind: if folder.selectable { FolderKind::Mailbox } else { FolderKind::Level },
-        has_children: folder.has_children,
+        children: match folder.children {
+            mailstore::Children::Some => Children::Some,
+            mailstore::Children::None => Children::None,
+            mailstore::Children::Impossible => Children::Impossible,
+        },
         subscribed: subscriptions.contains(&folder.name),
         uses: special_use(folder.name.as_str()).into_iter().collect(),
     }

@@ -28,4 +28,4 @@ pub use incoming::Incoming;
 pub use mailbox::Mailbox;
 pub use message::{Changes, Content, FlagChange, Message, NewMessage, Snapshot};
 pub use reading::Reading;
-pub use store::{Folder, Location, MailboxName, Options, Store};
+pub use store::{Children, Folder, Location, MailboxName, Options, Store};

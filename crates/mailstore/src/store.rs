@@ -83,6 +83,17 @@ impl fmt::Display for MailboxName {
     }
 }
 
+/// What is below a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Children {
+    /// Others are below it.
+    Some,
+    /// Nothing yet.
+    None,
+    /// It is a file with messages: nothing ever can be (`\NoInferiors`).
+    Impossible,
+}
+
 /// One line of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folder {
@@ -90,8 +101,8 @@ pub struct Folder {
     pub name: MailboxName,
     /// It can hold messages; otherwise it is only a level above others (`\NoSelect`).
     pub selectable: bool,
-    /// Others are below it.
-    pub has_children: bool,
+    /// What is below it.
+    pub children: Children,
 }
 
 /// One user's mail.

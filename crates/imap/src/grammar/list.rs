@@ -37,7 +37,7 @@ pub enum Select {
 /// `return-option`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Return {
-    /// `\HasChildren` or `\HasNoChildren`; always told.
+    /// `\HasChildren`, `\HasNoChildren` or `\NoInferiors`; always told.
     Children,
     /// The special use; always told.
     SpecialUse,

@@ -11,7 +11,7 @@ use super::pattern::{matches, parents};
 use super::{Next, Session};
 use crate::grammar::list::{List, Return, Select, SpecialUse, StatusItem};
 use crate::grammar::mailbox::Mailbox;
-use crate::question::{Answer, Counts, Folder, FolderKind, Question, Trouble};
+use crate::question::{Answer, Children, Counts, Folder, FolderKind, Question, Trouble};
 use crate::reply::write;
 
 /// The longest patterns of a LIST, taken together with the reference each.
@@ -211,7 +211,11 @@ fn attributes(folder: &Folder) -> Vec<&'static str> {
         FolderKind::Level => words.push("\\Noselect"),
         FolderKind::Missing => words.push("\\NonExistent"),
     }
-    words.push(if folder.has_children { "\\HasChildren" } else { "\\HasNoChildren" });
+    words.push(match folder.children {
+        Children::Some => "\\HasChildren",
+        Children::None => "\\HasNoChildren",
+        Children::Impossible => "\\NoInferiors",
+    });
     words.extend(folder.uses.iter().map(|special| special.name()));
     words
 }

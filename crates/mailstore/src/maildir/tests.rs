@@ -194,7 +194,12 @@ fn folders() {
     let name = |text: &str| MailboxName(text.into());
     let shown = || -> Vec<String> {
         let mark = |f: crate::Folder| {
-            format!("{}{}{}", f.name, if f.selectable { "" } else { "-" }, if f.has_children { "+" } else { "" })
+            format!(
+                "{}{}{}",
+                f.name,
+                if f.selectable { "" } else { "-" },
+                if f.children == crate::Children::Some { "+" } else { "" }
+            )
         };
         tree.list().expect("list").into_iter().map(mark).collect()
     };

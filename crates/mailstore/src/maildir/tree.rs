@@ -8,7 +8,7 @@ use durable::{Dir, Kind};
 use super::delivery::ensure_maildir;
 use super::folder::{Maildir, Tree};
 use crate::Error;
-use crate::store::{Folder, MailboxName};
+use crate::store::{Children, Folder, MailboxName};
 
 /// What a folder's directory is called while it is being removed; never listed.
 const REMOVED: &str = "..removed-";
@@ -26,12 +26,11 @@ impl Tree {
                 names.entry(name[..at].to_owned()).or_insert(false);
             }
         }
-        let inbox =
-            Folder { name: MailboxName::inbox(), selectable: true, has_children: has_children(&names, "INBOX") };
+        let inbox = Folder { name: MailboxName::inbox(), selectable: true, children: children(&names, "INBOX") };
         let others = names.iter().filter(|(name, _)| *name != "INBOX").map(|(name, selectable)| Folder {
             name: MailboxName(name.clone()),
             selectable: *selectable,
-            has_children: has_children(&names, name),
+            children: children(&names, name),
         });
         Ok(std::iter::once(inbox).chain(others).collect())
     }
@@ -127,9 +126,12 @@ impl Tree {
     }
 }
 
-fn has_children(names: &BTreeMap<String, bool>, name: &str) -> bool {
+fn children(names: &BTreeMap<String, bool>, name: &str) -> Children {
     let below = format!("{name}.");
-    names.range(below.clone()..).next().is_some_and(|(next, _)| next.starts_with(&below))
+    match names.range(below.clone()..).next() {
+        Some((next, _)) if next.starts_with(&below) => Children::Some,
+        _ => Children::None,
+    }
 }
 
 fn directory(name: &MailboxName) -> String {

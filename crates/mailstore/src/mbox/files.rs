@@ -11,7 +11,7 @@ use super::folder::Mbox;
 use super::lock::{Missing, Place};
 use crate::Error;
 use crate::maildir::delivery::ensure_ours;
-use crate::store::{Folder, MailboxName, Options, divide};
+use crate::store::{Children, Folder, MailboxName, Options, divide};
 
 /// Deepest level that is listed.
 const DEEPEST: usize = 20;
@@ -50,7 +50,7 @@ impl Files {
             list_below(&dir, "", &mut folders)?;
         }
         folders.sort_by(|a, b| a.name.cmp(&b.name));
-        folders.insert(0, Folder { name: MailboxName::inbox(), selectable: true, has_children: false });
+        folders.insert(0, Folder { name: MailboxName::inbox(), selectable: true, children: Children::None });
         Ok(folders)
     }
 
@@ -158,12 +158,12 @@ fn list_below(dir: &Dir, above: &str, folders: &mut Vec<Folder>) -> Result<(), E
         }
         let name = format!("{above}{}", entry.name);
         if entry.kind == Kind::File {
-            folders.push(Folder { name: MailboxName(name), selectable: true, has_children: false });
+            folders.push(Folder { name: MailboxName(name), selectable: true, children: Children::Impossible });
         } else if entry.kind == Kind::Dir && name.matches('/').count() < DEEPEST {
             let before = folders.len();
             list_below(&dir.subdir(&entry.name)?, &format!("{name}/"), folders)?;
-            let has_children = folders.len() > before;
-            folders.push(Folder { name: MailboxName(name), selectable: false, has_children });
+            let children = if folders.len() > before { Children::Some } else { Children::None };
+            folders.push(Folder { name: MailboxName(name), selectable: false, children });
         }
     }
     Ok(())
