@@ -344,6 +344,26 @@ def as_thunderbird_does(system):
 
 
 @test()
+def a_maildir_in_the_place_of_another(system):
+    """Removed or moved away and made anew while a worker serves its owner, as when a backup is brought back."""
+    root = system.home / "kevin" / "Maildir"
+    first = system.imap("kevin")
+    assert first.select()[0] == "OK"
+    waiting = system.imap("kevin")
+    assert waiting.status("INBOX", "(MESSAGES)")[0] == "OK"
+    root.rename(root.with_name("old"))
+    for part in ("", "cur", "new", "tmp"):
+        (root / part).mkdir()
+        (root / part).chmod(0o700)
+    for number in range(3):
+        system.deliver("kevin", message("New"), f"{number}.M2.vm")
+    assert waiting.status("INBOX", "(MESSAGES)") == ("OK", [b"INBOX (MESSAGES 3)"])
+    assert waiting.select() == ("OK", [b"3"])
+    new = system.imap("kevin")
+    assert new.select() == ("OK", [b"3"]) and new.expunge()[0] == "OK"
+
+
+@test()
 def stopping_says_goodbye(system):
     system.maildir("kevin")
     t = typed(system)

@@ -25,11 +25,16 @@ impl Mailboxes {
         Self { location, options, store: Mutex::default(), open: Mutex::default(), watch }
     }
 
-    /// The store, opened when it is first needed; a failure is tried again the next time.
+    /// The store, opened when it is first needed; a failure is tried again the next time. Where another Maildir took its
+    /// place, that one is opened, and who looks at a mailbox of the old one is told that it is gone.
     pub(crate) fn store(&self) -> Result<Arc<Store>, Error> {
         let mut kept = self.store.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(store) = &*kept {
-            return Ok(store.clone());
+        match kept.take() {
+            Some(store) if store.is_current() => return Ok(kept.insert(store).clone()),
+            Some(_) => {
+                self.opened().drain().filter_map(|(_, shared)| shared.upgrade()).for_each(|shared| shared.lose())
+            }
+            None => {}
         }
         let store = Arc::new(Store::open(self.location.clone(), self.options.clone())?);
         *kept = Some(store.clone());

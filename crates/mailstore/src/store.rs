@@ -136,6 +136,19 @@ impl Store {
         Ok(Self { format, timeout })
     }
 
+    /// Whether the Maildir is still the one at its path: somebody may have removed it, or put another in its place. An
+    /// mbox is looked up anew for each use.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        let Format::Maildir { path, tree } = &self.format else { return true };
+        let there = divide(path).and_then(|(parent, name)| Ok(Dir::open(parent)?.stat(name)?));
+        match (there, tree.root.meta()) {
+            (Ok(there), Ok(ours)) => (there.device, there.inode) == (ours.device, ours.inode),
+            (Err(Error::Disk(error)), _) => error.kind() != io::ErrorKind::NotFound,
+            (Err(_), _) | (_, Err(_)) => true,
+        }
+    }
+
     /// `.` for Maildir, `/` for mbox.
     #[must_use]
     pub const fn separator(&self) -> char {
