@@ -67,11 +67,12 @@ def scenario(lab, server):
         text = log(server, "orig_to=<root>")
         assert "to=<eleve@srvdmz.virtualux.fr>, orig_to=<root>, relay=local" in text, text
         assert "status=sent (delivered to command: procmail -a \"$EXTENSION\")" in text, text
-    with lab.step("   who logs in is told: You have new mail"):
-        with session(server, "script -qc 'login -f titi' /dev/null") as login:
-            login.expect("You have new mail", "$")
-            login.type("exit")
-            login.ended()
+    if lab.suite == "bookworm":  # Debian 13's login hangs up the terminal, and with it `script`, in which it runs here
+        with lab.step("   who logs in is told: You have new mail"):
+            with session(server, "script -qc 'login -f titi' /dev/null") as login:
+                login.expect("You have new mail", "$")
+                login.type("exit")
+                login.ended()
     with lab.step("   mail: t 1, d 1, ?, q"):
         with session(server, "runuser -l titi -c mail") as mail:
             mail.expect("2 messages", "Pour deux", "Pour titi", "? ")
