@@ -7,6 +7,7 @@ use fuzz::{Chance, drive};
 use libfuzzer_sys::fuzz_target;
 use mail::{Address, Body, Envelope, Recipient};
 use sasl::client::{Login, Mechanism};
+use smtp::downgrade::Sealed;
 use smtp::client::{
     Answer, Authentication, Dialect, Fate, Host, Message, Myself, Question, Session, Settings, TlsWish,
 };
@@ -101,6 +102,8 @@ impl World {
             smtputf8: chance.below(4) == 1,
             ..Envelope::default()
         };
-        Message { envelope, size: 30, utf8_headers: chance.below(2) == 1 }
+        let sealed = [Sealed::Nothing, Sealed::EightBit, Sealed::Binary][chance.below(3) as usize];
+        let in_ascii = (chance.below(2) == 1).then(|| Box::new(Envelope { smtputf8: false, ..envelope.clone() }));
+        Message { envelope, size: 30, sealed, in_ascii, utf8_headers: chance.below(2) == 1 }
     }
 }

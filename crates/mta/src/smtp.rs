@@ -26,6 +26,7 @@ mod hosts;
 mod ledger;
 mod logins;
 mod names;
+mod nature;
 mod policy;
 mod pool;
 mod serve;

@@ -1,13 +1,18 @@
-//! 8-bit content made 7-bit for a server without 8BITMIME (RFC 6152 §3), part by part, as it streams by.
+//! 8-bit content made 7-bit for a server without 8BITMIME (RFC 6152 §3), binary content made lines for one without BINARYMIME
+//! (RFC 3030 §3), part by part, as it streams by.
 //!
 //! A part that says `Content-Transfer-Encoding: 8bit` or `binary` becomes `quoted-printable` (RFC 2045 §6.7); a multipart or a
 //! message says `7bit` from then on, since what is inside is converted too. Nothing else is touched: not parts with another
 //! encoding or none, whatever octets they hold, nor header fields with octets beyond ASCII, which have no 7-bit form here.
-//! Content has LF line ends, before and after.
+//! Content has LF line ends, before and after. In binary content lines end in CR LF, and a part that says `binary` becomes
+//! `base64`, or `quoted-printable` if it is text: each octet of it is there again when it is decoded.
+//!
+//! A signature (RFC 1847) covers the encoding of what is signed: [`Downgrade::sealed`] says whether one was broken.
 //!
 //! Promise: any split of the input gives the same output; what the parts mean is the same after as before; memory is one
 //! header block or one line, each within a limit. Beyond a limit content passes as it is.
 
+mod base64;
 mod quoted;
 
 use alloc::vec::Vec;
@@ -16,6 +21,7 @@ use mail::header;
 use mail::mime::content::DefaultType;
 use mail::mime::{ContentFields, MAX_DEPTH};
 
+use base64::{Base64, Behind};
 use quoted::Quoted;
 
 /// The longest header block looked into.
@@ -23,9 +29,34 @@ const MAX_HEADER: usize = 256 * 1024;
 /// The longest line that can be a boundary; longer ones are passed on in pieces.
 const MAX_LINE: usize = 1024;
 
+/// What a signature covers that must be converted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sealed {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Parts that a server without 8BITMIME cannot have.
+    EightBit,
+    /// Parts that a server without BINARYMIME cannot have.
+    Binary,
+}
+
+/// What the peer takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// Lines of 7-bit octets.
+    SevenBit,
+    /// Lines of 8-bit octets.
+    EightBit,
+}
+
 /// The conversion under way.
 #[derive(Debug)]
 pub struct Downgrade {
+    /// The content is of BODY=BINARYMIME.
+    binary: bool,
+    takes: Takes,
+    sealed: Sealed,
     /// The boundaries of the multiparts that are open, the outermost first.
     boundaries: Vec<Boundary>,
     place: Place,
@@ -41,6 +72,8 @@ pub struct Downgrade {
 struct Boundary {
     text: Vec<u8>,
     inside: DefaultType,
+    /// What is inside is signed.
+    signed: bool,
 }
 
 #[derive(Debug)]
@@ -50,11 +83,24 @@ enum Place {
     Plain,
     /// A body that is encoded.
     Eight(Quoted),
+    /// A body of any octets.
+    Any(Base64),
+}
+
+/// What a part says of its encoding, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Says {
+    EightBit,
+    Binary,
+    Other,
 }
 
 impl Default for Downgrade {
     fn default() -> Self {
         Self {
+            binary: false,
+            takes: Takes::SevenBit,
+            sealed: Sealed::Nothing,
             boundaries: Vec::new(),
             place: Place::Header(DefaultType::Text),
             held: Vec::new(),
@@ -65,6 +111,18 @@ impl Default for Downgrade {
 }
 
 impl Downgrade {
+    /// For content of BODY=BINARYMIME, whose lines end in CR LF.
+    #[must_use]
+    pub fn of_binary(takes: Takes) -> Self {
+        Self { binary: true, takes, ..Self::default() }
+    }
+
+    /// What was converted although a signature covers it: the signature is worth nothing any more.
+    #[must_use]
+    pub const fn sealed(&self) -> Sealed {
+        self.sealed
+    }
+
     /// Takes some of the content and appends what is certain of the result.
     pub fn feed(&mut self, octets: &[u8], out: &mut Vec<u8>) {
         let mut rest = octets;
@@ -88,12 +146,18 @@ impl Downgrade {
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         match self.place {
             Place::Header(_) => out.append(&mut self.held),
-            Place::Plain | Place::Eight(_) => self.pass(out),
+            Place::Plain | Place::Eight(_) | Place::Any(_) => self.pass(out),
         }
-        if let Place::Eight(quoted) = &mut self.place {
-            quoted.finish(out);
-        }
+        self.end_body(Behind::End, out);
         self.line = 0;
+    }
+
+    fn end_body(&mut self, behind: Behind, out: &mut Vec<u8>) {
+        match &mut self.place {
+            Place::Header(_) | Place::Plain => {}
+            Place::Eight(quoted) => quoted.finish(out),
+            Place::Any(base64) => base64.finish(behind, out),
+        }
     }
 
     fn whole_line(&mut self, out: &mut Vec<u8>) {
@@ -108,7 +172,7 @@ impl Downgrade {
                 self.line = self.held.len();
                 self.limit_header(out);
             }
-            Place::Plain | Place::Eight(_) => self.pass(out),
+            Place::Plain | Place::Eight(_) | Place::Any(_) => self.pass(out),
         }
     }
 
@@ -138,6 +202,7 @@ impl Downgrade {
     fn pass(&mut self, out: &mut Vec<u8>) {
         match &mut self.place {
             Place::Eight(quoted) => quoted.encode(&self.held, out),
+            Place::Any(base64) => base64.encode(&self.held, out),
             Place::Header(_) | Place::Plain => out.extend_from_slice(&self.held),
         }
         self.held.clear();
@@ -153,9 +218,7 @@ impl Downgrade {
     }
 
     fn boundary_line(&mut self, which: usize, closing: bool, out: &mut Vec<u8>) {
-        if let Place::Eight(quoted) = &mut self.place {
-            quoted.finish(out);
-        }
+        self.end_body(Behind::Boundary, out);
         // A header that the boundary cuts short goes as it is.
         out.append(&mut self.held);
         self.line = 0;
@@ -168,34 +231,65 @@ impl Downgrade {
         };
     }
 
+    /// The encoding that a part gets instead of its own, and how its body goes.
+    fn conversion(&self, says: Says, holds_parts: bool, text: bool) -> (Option<&'static [u8]>, Place) {
+        let exact = || Place::Eight(if self.binary { Quoted::exact() } else { Quoted::default() });
+        match (says, self.takes) {
+            (Says::Other, _) | (Says::EightBit, Takes::EightBit) => (None, Place::Plain),
+            (Says::Binary, Takes::EightBit) if holds_parts => (Some(b"8bit"), Place::Plain),
+            _ if holds_parts => (Some(b"7bit"), Place::Plain),
+            (Says::Binary, _) if self.binary && !text => (Some(b"base64"), Place::Any(Base64::default())),
+            (Says::EightBit | Says::Binary, _) => (Some(b"quoted-printable"), exact()),
+        }
+    }
+
+    fn note_seal(&mut self, says: Says) {
+        let seal = match says {
+            Says::Binary => Sealed::Binary,
+            Says::EightBit => Sealed::EightBit,
+            Says::Other => return,
+        };
+        if self.boundaries.last().is_some_and(|boundary| boundary.signed) {
+            self.sealed = self.sealed.max(seal);
+        }
+    }
+
     fn end_header(&mut self, inside: DefaultType, out: &mut Vec<u8>) {
         let content = ContentFields::of(&self.held, inside);
-        let eight = content
-            .encoding
-            .as_deref()
-            .is_some_and(|encoding| encoding.eq_ignore_ascii_case(b"8bit") || encoding.eq_ignore_ascii_case(b"binary"));
-        let multipart = content.is("multipart", "*");
-        let message = content.is("message", "*");
-        match (eight, multipart || message) {
-            (false, _) => out.extend_from_slice(&self.held),
-            (true, true) => with_encoding(&self.held, b"7bit", out),
-            (true, false) => with_encoding(&self.held, b"quoted-printable", out),
+        let says = says(&content);
+        let (multipart, message) = (content.is("multipart", "*"), content.is("message", "*"));
+        let (encoding, place) = self.conversion(says, multipart || message, content.is("text", "*"));
+        match encoding {
+            None => out.extend_from_slice(&self.held),
+            Some(encoding) => {
+                self.note_seal(says);
+                with_encoding(&self.held, encoding, out);
+            }
         }
         self.held.clear();
         self.line = 0;
-        self.place = match eight && !multipart && !message {
-            true => Place::Eight(Quoted::default()),
-            false => Place::Plain,
-        };
+        self.place = place;
         if multipart && self.boundaries.len() < MAX_DEPTH {
             let boundary = content.parameter("boundary").map(<[u8]>::trim_ascii_end).unwrap_or_default();
             if !boundary.is_empty() && boundary.len() + 4 < MAX_LINE {
                 let inside = if content.is("multipart", "digest") { DefaultType::Message } else { DefaultType::Text };
-                self.boundaries.push(Boundary { text: boundary.to_vec(), inside });
+                let signed =
+                    content.is("multipart", "signed") || self.boundaries.last().is_some_and(|outer| outer.signed);
+                self.boundaries.push(Boundary { text: boundary.to_vec(), inside, signed });
             }
         } else if (content.is("message", "rfc822") || content.is("message", "global")) && content.is_plain() {
             self.place = Place::Header(DefaultType::Text);
         }
+    }
+}
+
+/// What the header says. Content that is not of BODY=BINARYMIME has lines, whatever it says.
+fn says(content: &ContentFields) -> Says {
+    let is = |name: &[u8]| content.encoding.as_deref().is_some_and(|encoding| encoding.eq_ignore_ascii_case(name));
+    match () {
+        () if is(b"8bit") => Says::EightBit,
+        () if is(b"binary") => Says::Binary,
+        () => Says::Other,
     }
 }
 

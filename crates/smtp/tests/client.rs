@@ -3,7 +3,7 @@
 //! Settings: `lmtp`, `encrypt may|must`, `login USER PASSWORD [in-clear]`, `mechanisms WORDS`, `hard_auth`, `no_pipelining`, `discard WORDS`,
 //! `line N`, `no_conversion`, `myself NAME [best]`, `wait_quit`, `hard_greeting`, `no_ehlo`, `maybe_ehlo`.
 //! Questions are written as in [`question`], answers read by [`answer`]:
-//! `message from=a@b to=c@d to=e@f;NOTIFY size=9 8bit|binary utf8 utf8-headers envid=x ret=full`.
+//! `message from=a@b to=c@d to=e@f;NOTIFY size=9 8bit|binary signed|signed-8bit utf8 or-to=c@d utf8-headers envid=x ret=full`.
 
 use mail::{Address, Body, Envelope, Notify, Recipient, Ret};
 use sasl::client::{Login, Mechanism};
@@ -11,6 +11,7 @@ use smtp::client::{
     Answer, Authentication, Blame, Dialect, Fate, Host, Message, Myself, Outcome, Part, Question, Report, Session,
     Settings, Timeouts, TlsWish,
 };
+use smtp::downgrade::Sealed;
 use testkit::session::{Protocol, Role, Setup, Split, run_folder_as};
 use wire::Secret;
 
@@ -209,7 +210,13 @@ fn answer(text: &str) -> Answer {
 }
 
 fn message(words: &str) -> Message {
-    let mut message = Message { envelope: Envelope::default(), size: 100, utf8_headers: false };
+    let mut message = Message {
+        envelope: Envelope::default(),
+        size: 100,
+        sealed: Sealed::Nothing,
+        in_ascii: None,
+        utf8_headers: false,
+    };
     let envelope = &mut message.envelope;
     for word in words.split_whitespace() {
         match word.split_once('=').unwrap_or((word, "")) {
@@ -221,6 +228,13 @@ fn message(words: &str) -> Message {
             ("binary", _) => envelope.body = Body::BinaryMime,
             ("utf8", _) => envelope.smtputf8 = true,
             ("utf8-headers", _) => message.utf8_headers = true,
+            ("signed", _) => message.sealed = Sealed::Binary,
+            ("signed-8bit", _) => message.sealed = Sealed::EightBit,
+            ("or-to", text) => {
+                let recipients = vec![recipient(text)];
+                let ascii = Envelope { recipients, smtputf8: false, ..envelope.clone() };
+                message.in_ascii = Some(Box::new(ascii));
+            }
             ("envid", id) => envelope.envid = Some(id.into()),
             ("ret", "full") => envelope.ret = Some(Ret::Full),
             ("ret", "hdrs") => envelope.ret = Some(Ret::Headers),

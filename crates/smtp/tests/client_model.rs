@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use mail::{Address, Envelope, Recipient};
 use proptest::prelude::*;
 use smtp::client::{Answer, Dialect, Fate, Host, Message, Outcome, Part, Question, Report, Session, Settings};
+use smtp::downgrade::Sealed;
 use wire::{Effect, Input, Machine, Piece, Reader, Security};
 
 const CONTENT: &[u8] = b"Subject: x\n\n.\n..a\nthe end\n";
@@ -269,7 +270,13 @@ impl<'a> Run<'a> {
 fn message(number: usize, count: usize) -> Message {
     let recipients = (0..count).map(|place| Recipient::new(parse(&address(number, place)))).collect();
     let reverse_path = Some(parse("a@b.org"));
-    Message { envelope: Envelope { reverse_path, recipients, ..Envelope::default() }, size: 100, utf8_headers: false }
+    Message {
+        envelope: Envelope { reverse_path, recipients, ..Envelope::default() },
+        size: 100,
+        sealed: Sealed::Nothing,
+        in_ascii: None,
+        utf8_headers: false,
+    }
 }
 
 fn parse(text: &str) -> Address {

@@ -26,6 +26,7 @@ use super::hop::{Place, Target};
 use super::hosts::Candidate;
 use super::ledger::{Ledger, Others};
 use super::names::Names;
+use super::nature;
 use super::policy::{Level, Policy};
 use super::pool::Key;
 use super::settings::Settings;
@@ -58,6 +59,7 @@ struct Attempt<'a> {
 impl Delivery {
     /// Delivers, logs and reports.
     pub(super) async fn run(mut self) {
+        self.ledger.look().await;
         match self.plan() {
             Ok(plan) => self.carry_out(&plan).await,
             Err(outcome) => self.ledger.ruled(outcome),
@@ -273,6 +275,7 @@ impl Delivery {
         let order = &self.ledger.order;
         let mut message = self.ledger.message();
         plan.changes.apply(&mut message.envelope);
+        message.in_ascii = nature::in_ascii(&message.envelope).map(Box::new);
         let parcel = Parcel {
             message,
             head: plan.changes.head.clone(),

@@ -14,6 +14,7 @@ use smtp::client::{self, Blame, Fate, Host, Message};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::content;
+use super::nature::Nature;
 use crate::local::line::Line;
 
 /// The book of one order.
@@ -21,6 +22,7 @@ use crate::local::line::Line;
 pub(super) struct Ledger {
     pub(super) order: RelayOrder,
     pub(super) file: Arc<File>,
+    nature: Nature,
     pub(super) received: Instant,
     reports: UnboundedSender<Report>,
     waited: Duration,
@@ -70,6 +72,7 @@ impl Ledger {
         let active = SystemTime::UNIX_EPOCH + Duration::from_micros(order.active);
         Self {
             file: Arc::new(file),
+            nature: Nature::default(),
             received: Instant::now(),
             waited: SystemTime::now().duration_since(active).unwrap_or_default(),
             open: (0..order.recipients.len()).map(|place| Open { place, said: None }).collect(),
@@ -90,6 +93,11 @@ impl Ledger {
         self.reports.is_closed()
     }
 
+    /// Looks at the content, before there is a message.
+    pub(super) async fn look(&mut self) {
+        self.nature = Nature::of(&self.order, &self.file).await;
+    }
+
     /// The message for those still open.
     pub(super) fn message(&self) -> Message {
         let recipient = |open: &Open| {
@@ -104,14 +112,14 @@ impl Ledger {
         let envelope = Envelope {
             reverse_path: terms.sender.clone(),
             recipients: self.open.iter().filter_map(recipient).collect(),
-            body: terms.body,
+            body: self.nature.body(terms.body),
             smtputf8: terms.smtputf8,
             ret: terms.ret,
             envid: terms.envid.clone(),
         };
         let utf8_headers =
             terms.smtputf8 && content::has_utf8_headers(&self.file, self.order.offset, self.order.length);
-        Message { envelope, size: self.order.length, utf8_headers }
+        Message { envelope, size: self.order.length, sealed: self.nature.sealed, in_ascii: None, utf8_headers }
     }
 
     /// A host has answered for everybody still open, in order.
@@ -267,6 +275,9 @@ impl Visit {
 const fn temporary(status: EnhancedStatus) -> EnhancedStatus {
     EnhancedStatus { class: 4, ..status }
 }
+
+#[cfg(test)]
+pub(super) use tests::an_order;
 
 #[cfg(test)]
 mod tests;

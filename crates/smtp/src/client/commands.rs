@@ -22,9 +22,9 @@ pub(super) fn mail(message: &Message, peer: &Peer, exact: bool) -> String {
         let _ = write!(line, " SIZE={}", message.size);
     }
     match envelope.body {
-        Body::EightBitMime if peer.eight_bit => line.push_str(" BODY=8BITMIME"),
-        Body::BinaryMime => line.push_str(" BODY=BINARYMIME"),
-        Body::SevenBit | Body::EightBitMime => {}
+        Body::BinaryMime if peer.takes_binary() => line.push_str(" BODY=BINARYMIME"),
+        Body::EightBitMime | Body::BinaryMime if peer.eight_bit => line.push_str(" BODY=8BITMIME"),
+        Body::SevenBit | Body::EightBitMime | Body::BinaryMime => {}
     }
     if peer.dsn {
         if let Some(envid) = &envelope.envid {

@@ -12,11 +12,12 @@ use super::reply::Heard;
 use super::step::Step;
 use super::transaction::{Command, Content, Delivery, Next};
 use super::{After, Answer, Blame, Dialect, Effects, Message, Outcome, Part, Question, Session, Wait, commands, text};
-use crate::downgrade::Downgrade;
+use crate::downgrade::{Downgrade, Sealed, Takes};
 
 impl Session {
     pub(super) fn begin(&mut self, message: Message, effects: &mut Effects) {
         self.uses = self.uses.saturating_add(1);
+        let message = self.in_ascii(message);
         let mut delivery = Box::new(Delivery::new(message));
         if delivery.message.envelope.recipients.is_empty() {
             delivery.next = Next::Over;
@@ -26,23 +27,49 @@ impl Session {
         self.advance(delivery, effects);
     }
 
+    /// For a host without SMTPUTF8, or of a sender who did not ask for it, the domains as the DNS has them, if that is enough (RFC 6531 §3.2).
+    fn in_ascii(&self, mut message: Message) -> Message {
+        if !self.peer.smtputf8
+            && !message.utf8_headers
+            && let Some(envelope) = message.in_ascii.take()
+        {
+            message.envelope = *envelope;
+        }
+        message
+    }
+
     /// Why this host cannot take this message at all.
     fn unfit(&self, delivery: &Delivery) -> Option<Outcome> {
         let (host, message) = (&self.settings.host, &delivery.message);
         if !self.peer.smtputf8 && message.needs_smtputf8() {
             return Some(Outcome::bounced(6, 7, Blame::Lacking, text::no_smtputf8(host)));
         }
-        if delivery.is_binary() && !self.peer.takes_binary() {
+        if delivery.is_binary() && !self.peer.takes_binary() && !self.makes_lines_of(message) {
             return Some(Outcome::bounced(6, 3, Blame::Lacking, text::no_binarymime(host)));
         }
         let limit = self.peer.size_limit().filter(|limit| message.size > *limit)?;
         Some(Outcome::bounced(3, 4, Blame::Message, text::too_big(host, message.size, limit)))
     }
 
+    /// Binary content may be converted, without breaking a signature.
+    fn makes_lines_of(&self, message: &Message) -> bool {
+        self.settings.manner.convert_8bit
+            && match message.sealed {
+                Sealed::Nothing => true,
+                Sealed::EightBit => self.peer.eight_bit,
+                Sealed::Binary => false,
+            }
+    }
+
     /// How the content will travel.
     fn manner(&self, delivery: &Delivery) -> Content {
-        if delivery.is_binary() {
+        if delivery.is_binary() && self.peer.takes_binary() {
             return Content::Chunks;
+        }
+        if delivery.is_binary() {
+            let takes = if self.peer.eight_bit { Takes::EightBit } else { Takes::SevenBit };
+            let encoder = Encoder::new(self.settings.manner.line_length);
+            return Content::Lines(encoder, Some(Box::new(Downgrade::of_binary(takes))));
         }
         // Also what came without BODY=8BITMIME: parts say themselves that they are 8bit.
         let convert = self.settings.manner.convert_8bit && !self.peer.eight_bit;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use mail::Envelope;
 
 use super::report::{Outcome, Report};
+use crate::downgrade::Sealed;
 
 /// A question to the world.
 #[derive(Debug)]
@@ -62,6 +63,11 @@ pub struct Message {
     pub envelope: Envelope,
     /// Octets of the content as it will be sent, or nearly.
     pub size: u64,
+    /// What a signature covers of the parts that would have to be converted for a peer without BINARYMIME. Only asked of
+    /// [`mail::Body::BinaryMime`].
+    pub sealed: Sealed,
+    /// The envelope with domains in ASCII (RFC 5890), when nothing else in it is beyond ASCII: for a peer without SMTPUTF8.
+    pub in_ascii: Option<Box<Envelope>>,
     /// A header field holds UTF-8: together with the envelope's `smtputf8` the message cannot go without SMTPUTF8.
     pub utf8_headers: bool,
 }

@@ -14,34 +14,57 @@ pub(super) struct Quoted {
     blank: Option<u8>,
     /// The content so far ends within a line.
     unended: bool,
+    /// Lines end in CR LF, and a CR or LF alone is an octet like others.
+    exact: bool,
+    /// A CR that may be half of a line end.
+    cr: bool,
 }
 
 impl Quoted {
+    /// For content whose lines end in CR LF, each octet of which counts.
+    pub(super) fn exact() -> Self {
+        Self { exact: true, ..Self::default() }
+    }
+
     pub(super) fn encode(&mut self, octets: &[u8], out: &mut Vec<u8>) {
         for &octet in octets {
-            if octet == b'\n' {
+            let cr = core::mem::take(&mut self.cr);
+            if octet == b'\n' && (cr || !self.exact) {
                 self.end_line(out);
                 continue;
             }
-            self.unended = true;
-            if let Some(blank) = self.blank.take() {
-                self.put(&[blank], out);
+            if cr {
+                self.text(b'\r', out);
             }
             match octet {
-                b' ' | b'\t' => self.blank = Some(octet),
-                b'!'..=b'<' | b'>'..=b'~' => self.put(&[octet], out),
-                _ => self.put(&hex(octet), out),
+                b'\r' if self.exact => self.cr = true,
+                octet => self.text(octet, out),
             }
+        }
+    }
+
+    fn text(&mut self, octet: u8, out: &mut Vec<u8>) {
+        self.unended = true;
+        if let Some(blank) = self.blank.take() {
+            self.put(&[blank], out);
+        }
+        match octet {
+            b' ' | b'\t' => self.blank = Some(octet),
+            b'!'..=b'<' | b'>'..=b'~' => self.put(&[octet], out),
+            _ => self.put(&hex(octet), out),
         }
     }
 
     /// The end of the content. A line without end is kept so by a soft break, which adds none when it is decoded.
     pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
+        if core::mem::take(&mut self.cr) {
+            self.text(b'\r', out);
+        }
         self.last_blank(out);
         if self.unended {
             out.extend_from_slice(b"=\n");
         }
-        *self = Self::default();
+        *self = Self { exact: self.exact, ..Self::default() };
     }
 
     fn end_line(&mut self, out: &mut Vec<u8>) {

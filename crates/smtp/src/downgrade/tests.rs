@@ -174,3 +174,88 @@ proptest! {
         prop_assert_eq!(leaves(&out), leaves(&message));
     }
 }
+
+fn of_binary(message: &[u8], takes: Takes) -> (Vec<u8>, Sealed) {
+    let (mut downgrade, mut out) = (Downgrade::of_binary(takes), Vec::new());
+    downgrade.feed(message, &mut out);
+    downgrade.finish(&mut out);
+    (out, downgrade.sealed())
+}
+
+#[test]
+fn binary_parts_become_lines() {
+    let message = b"Content-Type: multipart/mixed; boundary=a\r\nContent-Transfer-Encoding: binary\r\n\r\n\
+        --a\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: binary\r\n\r\n\x89PNG\r\n\x1a\n\0\r\n\
+        --a\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: binary\r\n\r\nd\xc3\xa9j\xc3\xa0\r\nx\ny\rz\r\n\
+        --a\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\xc3\xa9\r\n--a--\r\n";
+    let (seven, sealed) = of_binary(message, Takes::SevenBit);
+    let shown = String::from_utf8(seven).unwrap().replace("\r\n", "\n");
+    let png = "Content-Type: image/png\nContent-Transfer-Encoding: base64\n\niVBORw0KGgoA\n";
+    let text = "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n\nd=C3=A9j=C3=A0\nx=0Ay=0Dz\n";
+    let head = "Content-Type: multipart/mixed; boundary=a\nContent-Transfer-Encoding: ";
+    let eight = "Content-Transfer-Encoding: quoted-printable\n\n=C3=A9\n";
+    assert_eq!(shown, [head, "7bit\n\n--a\n", png, "--a\n", text, "--a\n", eight, "--a--\n"].concat());
+    assert_eq!(sealed, Sealed::Nothing);
+    let (lines, _) = of_binary(message, Takes::EightBit);
+    let shown = String::from_utf8(lines).unwrap().replace("\r\n", "\n");
+    let eight = "Content-Transfer-Encoding: 8bit\n\n\u{e9}\n";
+    assert_eq!(shown, [head, "8bit\n\n--a\n", png, "--a\n", text, "--a\n", eight, "--a--\n"].concat());
+}
+
+#[test]
+fn what_is_signed_is_told() {
+    let signed = |inner: &str| {
+        let text = "Content-Type: multipart/signed; boundary=s\r\n\r\n--s\r\n".to_string() + inner + "\r\n--s--\r\n";
+        [Takes::SevenBit, Takes::EightBit].map(|takes| of_binary(text.as_bytes(), takes).1)
+    };
+    let part = |encoding: &str| "Content-Transfer-Encoding: ".to_string() + encoding + "\r\n\r\nx";
+    assert_eq!(signed(&part("binary")), [Sealed::Binary; 2]);
+    assert_eq!(signed(&part("8bit")), [Sealed::EightBit, Sealed::Nothing]);
+    assert_eq!(signed(&part("7bit")), [Sealed::Nothing; 2]);
+    let deep = "Content-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\n".to_string() + &part("binary") + "\r\n--m--";
+    assert_eq!(signed(&deep), [Sealed::Binary; 2]);
+    // Behind what is signed, and not part of it.
+    let behind = "Content-Type: multipart/mixed; boundary=o\r\n\r\n--o\r\nContent-Type: multipart/signed; boundary=s\r\n\r\n--s\r\n\r\nx\r\n--s--\r\n--o\r\n"
+        .to_string() + &part("binary");
+    assert_eq!(of_binary(behind.as_bytes(), Takes::SevenBit).1, Sealed::Nothing);
+}
+
+/// Undoes base64 with line ends.
+fn from_base64(text: &[u8]) -> Vec<u8> {
+    text.split(|octet| *octet == b'\n').flat_map(|line| sasl::base64::decode(line).unwrap()).collect()
+}
+
+proptest! {
+    #[test]
+    fn each_octet_of_binary_is_kept(body in prop::collection::vec(any::<u8>(), 0..300), cut in 0..400_usize, text in any::<bool>()) {
+        let kind = if text { "text/plain" } else { "application/x" };
+        let head = "Content-Type: ".to_string() + kind + "\r\nContent-Transfer-Encoding: binary\r\n\r\n";
+        let message = [head.as_bytes(), &body].concat();
+        let (out, _) = of_binary(&message, Takes::SevenBit);
+        let (mut downgrade, mut split) = (Downgrade::of_binary(Takes::SevenBit), Vec::new());
+        let (a, b) = message.split_at(cut.min(message.len()));
+        downgrade.feed(a, &mut split);
+        downgrade.feed(b, &mut split);
+        downgrade.finish(&mut split);
+        prop_assert_eq!(&split, &out);
+        prop_assert!(out.is_ascii());
+        let encoded = &out[out.windows(3).position(|w| w == b"\n\r\n").unwrap() + 3..];
+        // A line end of quoted-printable is CR LF in what was encoded.
+        let lines = |octets: Vec<u8>| String::from_utf8_lossy(&octets).into_owned();
+        let back = if text { decoded_exact(encoded) } else { from_base64(encoded) };
+        prop_assert_eq!(&back, &body, "{}", lines(out.clone()));
+    }
+}
+
+/// Undoes quoted-printable whose line ends stand for CR LF.
+fn decoded_exact(text: &[u8]) -> Vec<u8> {
+    let mut octets = Vec::new();
+    for line in text.split_inclusive(|octet| *octet == b'\n') {
+        match (line.strip_suffix(b"=\n"), line.strip_suffix(b"\n")) {
+            (Some(soft), _) => octets.extend(decoded(soft)),
+            (None, Some(hard)) => octets.extend([decoded(hard), b"\r\n".to_vec()].concat()),
+            (None, None) => octets.extend(decoded(line)),
+        }
+    }
+    octets
+}

@@ -4,15 +4,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
 
-fn ledger(recipients: &[&str]) -> (Ledger, UnboundedReceiver<Report>) {
-    let recipient = |(number, text): (usize, &&str)| RelayRecipient {
-        number: number as u64,
-        address: Address::parse(text).expect("an address"),
-        original: None,
-        orcpt: None,
-        notify: None,
-    };
-    let order = RelayOrder {
+/// An order without recipients or content.
+pub(crate) fn an_order() -> RelayOrder {
+    RelayOrder {
         number: 100,
         id: QueueId::new(1, 1),
         arrival: 0,
@@ -21,8 +15,19 @@ fn ledger(recipients: &[&str]) -> (Ledger, UnboundedReceiver<Report>) {
         length: 0,
         hop: Hop::default(),
         terms: Terms::default(),
-        recipients: recipients.iter().enumerate().map(recipient).collect(),
+        recipients: Vec::new(),
+    }
+}
+
+fn ledger(recipients: &[&str]) -> (Ledger, UnboundedReceiver<Report>) {
+    let recipient = |(number, text): (usize, &&str)| RelayRecipient {
+        number: number as u64,
+        address: Address::parse(text).expect("an address"),
+        original: None,
+        orcpt: None,
+        notify: None,
     };
+    let order = RelayOrder { recipients: recipients.iter().enumerate().map(recipient).collect(), ..an_order() };
     let (reports, heard) = unbounded_channel();
     (Ledger::new(order, tempfile::tempfile().expect("a file"), reports, false), heard)
 }
