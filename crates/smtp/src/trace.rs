@@ -24,11 +24,12 @@ pub struct Received {
 }
 
 impl Received {
-    /// The whole field with LF line ends. `date` is as in RFC 5322 §3.3, with Postfix's zone comment.
+    /// The whole field with LF line ends. It is in ASCII: a recipient who is not is left out, since his name in a header would
+    /// keep the message from hosts without SMTPUTF8. `date` is as in RFC 5322 §3.3, with Postfix's zone comment.
     #[must_use]
     pub fn field(&self, date: &str) -> String {
-        let end =
-            self.recipient.as_ref().map_or_else(|| String::from(";\n\t"), |address| format!("\n\tfor <{address}>; "));
+        let shown = self.recipient.as_ref().map(|address| format!("{address}")).filter(|address| address.is_ascii());
+        let end = shown.map_or_else(|| String::from(";\n\t"), |address| format!("\n\tfor <{address}>; "));
         format!(
             "Received: from {} ({})\n\tby {} (Facteur) with {} id {}{end}{date}\n",
             plain(&self.helo),
@@ -79,12 +80,17 @@ mod tests {
             received.field("Fri, 20 Nov 2026 16:11:50 +0000 (UTC)"),
             "Received: from pc (localhost [127.0.0.1])\n\tby vm (Facteur) with ESMTP id 000000000000102;\n\tFri, 20 Nov 2026 16:11:50 +0000 (UTC)\n"
         );
-        let one =
-            Received { helo: "a)\r\nX: (b".into(), recipient: Address::parse("kevin@m3102.com").ok(), ..received };
+        let one = Received {
+            helo: "a)\r\nX: (b".into(),
+            recipient: Address::parse("kevin@m3102.com").ok(),
+            ..received.clone()
+        };
         assert_eq!(
             one.field("D"),
             "Received: from a???X: ?b (localhost [127.0.0.1])\n\tby vm (Facteur) with ESMTP id 000000000000102\n\tfor <kevin@m3102.com>; D\n"
         );
+        let beyond = Received { recipient: Address::parse("kevin@élan.fr").ok(), ..received.clone() };
+        assert_eq!(beyond.field("D"), received.field("D"));
         assert_eq!(local("vm", 0, id, "D"), "Received: by vm (Facteur, from userid 0)\n\tid 000000000000102; D\n");
     }
 }
