@@ -227,7 +227,10 @@ impl Helper {
         let pipe = child.stdin.take();
         let mut helper = Self { child, pipe, content: Vec::new(), checksum: crc32fast::Hasher::new() };
         // Who we are and how the message is called is the helper's to say. If it does not listen, its status says why.
-        helper.send(&format::prologue(QueueId::new(0, 0), envelope, &Origin::Internal)).ok();
+        if helper.send(&format::prologue(QueueId::new(0, 0), envelope, &Origin::Internal)).is_err() {
+            // It must not take what follows for the beginning.
+            helper.pipe = None;
+        }
         Ok(helper)
     }
 
