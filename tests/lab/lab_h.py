@@ -80,9 +80,9 @@ def of_programs(lab, server):
           lambda command: new + "-days 30 && " + command.rsplit("then: ", 1)[1])
     server.sh("facteur config unset ssl_cert; facteur config unset ssl_key; facteur reload")
     # A container cannot set the clock: the file from the future is what is taken back.
-    cured(lab, server, "clock", "the log is from the future", "touch -d '+1 hour' /var/log/mail.log",
-          r"^The clock is wrong: /var/log/mail\.log was written (59|60) minutes in the future\.$",
-          lambda command: "touch /var/log/mail.log" if command.startswith("timedatectl set-ntp true") else "false")
+    cured(lab, server, "clock", "the configuration is from the future", "touch -d '+1 hour' /etc/facteur",
+          r"^The clock is wrong: /etc/facteur was written (59|60) minutes in the future\.$",
+          lambda command: "touch /etc/facteur" if command.startswith("timedatectl set-ntp true") else "false")
 
 
 def of_names(lab, server):
