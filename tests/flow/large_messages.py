@@ -189,4 +189,47 @@ def append_mbox():
         return f"{used // 1024} MiB"
 
 
-run(pop3, pop3_mbox, imap, parts, append, append_mbox)
+def found(client, *words):
+    return client.search(None, *words)[1][0].decode()
+
+
+def looked_through(layout, **parameters):
+    """Searched, copied and moved, of which the worker never has much in memory."""
+    with System(services=["imapd"], **parameters) as system:
+        octets = content()
+        layout(system, octets)
+        client = imaplib.IMAP4("127.0.0.1", 143 + system.offset, timeout=60)
+        client.login("kevin", "kevin")
+        client.select()
+        # Not counted: the first uids of an mbox are written by a journal that holds all of it.
+        [pathlib.Path(f"/proc/{pid}/clear_refs").write_text("5") for pid in system.pids("imap")]
+        last = re.findall(rb"number: (\d+)\n", octets[-1000:])[-1].decode()
+        for words, want in ((("BODY", f'"NUMBER: {last}"'), "1"), (("TEXT", '"nowhere"'), ""), (("BODY", '"subject: inner"'), "1"),
+                            (("BODY", '"large"'), ""), (("TEXT", '"subject: large"'), "1")):
+            if (got := found(client, *words)) != want:
+                raise Failure(f"{words}: {got!r}")
+        client.create("other")
+        for say in (lambda: client.copy("1", "other"), lambda: client.copy("1", "inbox"), lambda: client.uid("MOVE", "2", "other")):
+            if (said := say())[0] != "OK":
+                raise Failure(str(said))
+        client.select("other")
+        wide = octets.replace(b"\n", b"\r\n")
+        if (sizes := [int(re.search(rb"SIZE (\d+)", line)[1]) for line in client.fetch("1:*", "(RFC822.SIZE)")[1]]) != [len(wide)] * 2:
+            raise Failure(f"{sizes}, not twice {len(wide)}")
+        if (used := peak(system, "imap")) > MOST // 4:
+            raise Failure(f"took {used // 1024} MiB")
+        for number in "12":
+            if client.fetch(number, "(BODY.PEEK[])")[1][0][1] != wide:
+                raise Failure(f"copy {number} is another message")
+        return f"{used // 1024} MiB"
+
+
+def search_copy_move():
+    return looked_through(in_maildir)
+
+
+def search_copy_move_mbox():
+    return looked_through(in_mbox, home_mailbox="")
+
+
+run(pop3, pop3_mbox, imap, parts, append, append_mbox, search_copy_move, search_copy_move_mbox)

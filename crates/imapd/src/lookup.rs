@@ -3,7 +3,7 @@
 use imap::grammar::search::{Content, When};
 use imap::question::Test;
 use mail::Uid;
-use mailstore::search::Criterion;
+use mailstore::search::{Body, Criterion};
 use mailstore::{Error, Mailbox};
 
 use crate::shared::Shared;
@@ -22,7 +22,7 @@ struct Looked<'a> {
     mailbox: &'a mut Mailbox,
     uid: Uid,
     header: Option<Vec<u8>>,
-    whole: Option<Vec<u8>>,
+    body: Option<Body>,
 }
 
 /// Those of these messages that meet the test. Other sessions get their turn between two messages.
@@ -31,7 +31,7 @@ pub(crate) fn search(shared: &Shared, uids: Vec<Uid>, test: Test) -> Result<Vec<
     let mut found = Vec::new();
     for uid in uids {
         let mut state = shared.lock();
-        let mut message = Looked { mailbox: &mut state.mailbox, uid, header: None, whole: None };
+        let mut message = Looked { mailbox: &mut state.mailbox, uid, header: None, body: None };
         match holds(&mut message, &test) {
             Ok(true) => found.push(uid),
             Ok(false) | Err(Error::NoMessage) => {}
@@ -108,8 +108,11 @@ impl Looked<'_> {
                 let criterion = Criterion::Header(name.clone(), text.clone());
                 self.header().map(|octets| criterion.holds(octets))
             }
-            Content::Body(text) => self.whole().map(|octets| Criterion::Body(text.clone()).holds(octets)),
-            Content::Text(text) => self.whole().map(|octets| Criterion::Text(text.clone()).holds(octets)),
+            Content::Body(text) => self.body_contains(text),
+            Content::Text(text) => {
+                Ok(self.header().map(|octets| Criterion::Any(text.clone()).holds(octets))?
+                    || self.body_contains(text)?)
+            }
         }
     }
 
@@ -120,10 +123,11 @@ impl Looked<'_> {
         Ok(self.header.as_deref().unwrap_or_default())
     }
 
-    fn whole(&mut self) -> Result<&[u8], Error> {
-        if self.whole.is_none() {
-            self.whole = Some(self.mailbox.read(self.uid)?);
-        }
-        Ok(self.whole.as_deref().unwrap_or_default())
+    fn body_contains(&mut self, text: &str) -> Result<bool, Error> {
+        let body = match &mut self.body {
+            Some(body) => body,
+            empty => empty.insert(Body::open(self.mailbox, self.uid)?),
+        };
+        body.contains(self.mailbox, text)
     }
 }

@@ -4,8 +4,11 @@
 //! mbox it has no name at all. Nothing is synced before it is stored.
 
 use std::io;
+use std::ops::Range;
 
 use durable::{Dir, File};
+use mail::Flags;
+use mail::date::Moment;
 
 use crate::Error;
 use crate::line_ends::Bare;
@@ -82,6 +85,47 @@ impl Drop for Incoming {
         if let Some((dir, name)) = &self.named {
             let _ = dir.unlink(name);
         }
+    }
+}
+
+/// Messages on their way from one mailbox to another, one after another in one file.
+pub(crate) struct Carried {
+    incoming: Incoming,
+    pub(crate) messages: Vec<OnItsWay>,
+}
+
+/// One of them.
+pub(crate) struct OnItsWay {
+    /// Where in the file it is.
+    pub(crate) range: Range<u64>,
+    pub(crate) flags: Flags,
+    pub(crate) date: Moment,
+}
+
+impl Carried {
+    pub(crate) fn new(incoming: Incoming) -> Self {
+        Self { incoming, messages: Vec::new() }
+    }
+
+    /// The next octets of the message under way.
+    pub(crate) fn write(&mut self, octets: &[u8]) -> Result<(), Error> {
+        self.incoming.write(octets)
+    }
+
+    /// It is over.
+    pub(crate) fn end(&mut self, flags: Flags, date: Moment) -> Result<(), Error> {
+        self.incoming.end()?;
+        let from = self.messages.last().map_or(0, |before| before.range.end);
+        self.messages.push(OnItsWay { range: from..self.incoming.size, flags, date });
+        Ok(())
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        &self.incoming.file
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.incoming.size
     }
 }
 

@@ -8,6 +8,7 @@
 //!
 //! When something fails, [`Error::is_temporary`] says whether trying again later can help.
 
+mod decode;
 pub mod error;
 mod holder;
 mod incoming;

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use mail::date::Moment;
 use mail::{Flags, Uid};
 
+use crate::incoming::Carried;
 use crate::maildir::folder::Maildir;
 use crate::mbox::folder::Mbox;
+use crate::reading::PIECE;
 use crate::{Changes, Error, FlagChange, Incoming, NewMessage, Reading, Snapshot};
 
 /// A mailbox: its last snapshot, and what can be done with it. One value serves all sessions of a user; it locks the
@@ -237,7 +239,8 @@ impl Mailbox {
         if let (Format::Maildir(from), Format::Maildir(to)) = (&mut self.format, &mut to.format) {
             return from.copy(uids, to);
         }
-        let new = self.with_contents(uids, |messages| to.append(messages))?;
+        let carried = self.carry(uids, to.begin_carrying()?)?;
+        let new = to.store_all(carried)?;
         Ok(uids.iter().copied().zip(new).collect())
     }
 
@@ -249,8 +252,8 @@ impl Mailbox {
         if let Format::Maildir(maildir) = &mut self.format {
             return maildir.copy_here(uids);
         }
-        let contents = self.contents(uids)?;
-        let new = self.append(&borrowed(&contents))?;
+        let carried = self.carry(uids, self.begin_carrying()?)?;
+        let new = self.store_all(carried)?;
         Ok(uids.iter().copied().zip(new).collect())
     }
 
@@ -265,22 +268,37 @@ impl Mailbox {
         Ok(pairs)
     }
 
-    fn with_contents<T>(
-        &mut self,
-        uids: &[Uid],
-        store: impl FnOnce(&[NewMessage<'_>]) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let contents = self.contents(uids)?;
-        store(&borrowed(&contents))
+    /// A place for messages that are to come here: what they are carried in is kept where this mailbox keeps its own.
+    fn begin_carrying(&self) -> Result<Carried, Error> {
+        match &self.format {
+            Format::Maildir(maildir) => maildir.begin_append().map(Carried::new),
+            Format::Mbox(mbox) => mbox.begin_append().map(Carried::new),
+        }
     }
 
-    fn contents(&mut self, uids: &[Uid]) -> Result<Vec<(Vec<u8>, Flags, Moment)>, Error> {
-        let mut contents = Vec::with_capacity(uids.len());
+    /// Everything is read before anything is locked for writing.
+    fn carry(&mut self, uids: &[Uid], mut carried: Carried) -> Result<Carried, Error> {
         for uid in uids {
             let flags = self.flags(*uid).ok_or(Error::NoMessage)?.clone();
-            contents.push((self.read(*uid)?, flags, self.date(*uid)?));
+            let (mut reading, mut at) = (self.begin(*uid)?, 0);
+            loop {
+                let piece = self.read_from(&mut reading, at, PIECE)?;
+                if piece.is_empty() {
+                    break;
+                }
+                at += piece.len() as u64;
+                carried.write(&piece)?;
+            }
+            carried.end(flags, self.date(*uid)?)?;
         }
-        Ok(contents)
+        Ok(carried)
+    }
+
+    fn store_all(&mut self, carried: Carried) -> Result<Vec<Uid>, Error> {
+        match &mut self.format {
+            Format::Maildir(maildir) => maildir.store_all(&carried),
+            Format::Mbox(mbox) => mbox.store_all(&carried),
+        }
     }
 
     /// The directories whose change means that this mailbox changed (for inotify): Maildir `new` and `cur`, or the
@@ -305,8 +323,4 @@ impl Mailbox {
     pub(crate) fn mbox(mbox: Mbox, directory: PathBuf) -> Self {
         Self { format: Format::Mbox(mbox), watch: vec![directory] }
     }
-}
-
-fn borrowed(contents: &[(Vec<u8>, Flags, Moment)]) -> Vec<NewMessage<'_>> {
-    contents.iter().map(|(content, flags, date)| NewMessage { content, flags: flags.clone(), date: *date }).collect()
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use mail::{Flag, Uid};
+use mailstore::search::Body;
 use mailstore::{Mailbox, Store};
 
 use super::people::{accounts, local_part};
@@ -17,7 +18,7 @@ pub(super) fn mailbox(call: &mut Call) -> Result<ExitCode> {
         bail!("usage: doveadm mailbox list|status|create|delete|rename -u USER");
     }
     let deed = call.words.remove(0);
-    let store = open(call, "s8t")?;
+    let (_, store) = open(call, "s8t")?;
     let words = std::mem::take(&mut call.words);
     let named = |name: &String| store.name(name).map_err(|error| anyhow!("{name}: {error}"));
     match (deed.as_str(), words.as_slice()) {
@@ -57,20 +58,25 @@ pub(super) fn expunge(call: &mut Call) -> Result<ExitCode> {
 
 /// `doveadm fetch -u USER "FIELDS" QUERY`.
 pub(super) fn fetch(call: &mut Call) -> Result<ExitCode> {
-    let store = open(call, "")?;
+    let (user, store) = open(call, "")?;
     if call.words.is_empty() {
         bail!("usage: doveadm fetch -u USER \"hdr body uid flags ...\" QUERY");
     }
     let fields = call.words.remove(0);
     let query = query::parse(&call.words)?;
     let mut mailbox = at(&store, &query.mailbox)?;
+    let name = store.name(&query.mailbox).map_err(|error| anyhow!("{error}"))?;
     let mut out = io::BufWriter::new(io::stdout().lock());
     for (index, uid) in matching(&mut mailbox, &query)?.into_iter().enumerate() {
         if index > 0 {
             out.write_all(b"\x0c\n")?;
         }
         for field in fields.split_whitespace() {
-            write_field(&mut out, &mut mailbox, uid, field)?;
+            match field {
+                "user" => writeln!(out, "user: {user}")?,
+                "mailbox" => writeln!(out, "mailbox: {name}")?,
+                _ => write_field(&mut out, &mut mailbox, uid, field)?,
+            }
         }
     }
     out.flush()?;
@@ -80,7 +86,7 @@ pub(super) fn fetch(call: &mut Call) -> Result<ExitCode> {
 fn write_field(out: &mut impl Write, mailbox: &mut Mailbox, uid: Uid, field: &str) -> Result<()> {
     let line = match field {
         "uid" => uid.get().to_string(),
-        "user" | "mailbox" | "mailbox-guid" => format!("{:032x}", mailbox.snapshot().uid_validity.get()),
+        "mailbox-guid" => format!("{:032x}", mailbox.snapshot().uid_validity.get()),
         "seq" => mailbox.snapshot().index(uid).map_or(0, |index| index + 1).to_string(),
         "flags" => shown_flags(mailbox, uid),
         "size.virtual" | "size.physical" => mailbox.exact_size(uid)?.to_string(),
@@ -156,7 +162,7 @@ fn figure(mailbox: &mut Mailbox, field: &str) -> Result<String> {
 
 /// The mailbox a query is about.
 fn asked(call: &mut Call) -> Result<(Mailbox, Query)> {
-    let store = open(call, "d")?;
+    let (_, store) = open(call, "d")?;
     let query = query::parse(&call.words)?;
     if call.words.is_empty() {
         bail!("say what to look for, such as: mailbox INBOX all");
@@ -192,8 +198,8 @@ fn holds(mailbox: &mut Mailbox, uid: Uid, test: &Test) -> Result<bool> {
         }
         Test::Or(one, other) => holds(mailbox, uid, one)? || holds(mailbox, uid, other)?,
         Test::Not(inner) => !holds(mailbox, uid, inner)?,
-        Test::Content(criterion) if criterion.needs_body() => criterion.holds(&mailbox.read(uid)?),
-        Test::Content(criterion) => criterion.holds(&mailbox.read_header(uid)?),
+        Test::Body(text) => Body::open(mailbox, uid)?.contains(mailbox, text)?,
+        Test::Header(criterion) => criterion.holds(&mailbox.read_header(uid)?),
         Test::Flag(flag) => mailbox.flags(uid).is_some_and(|flags| flags.has(*flag)),
         Test::Keyword(word) => {
             mailbox.flags(uid).is_some_and(|flags| flags.keywords.iter().any(|known| known.eq_ignore_ascii_case(word)))
@@ -203,8 +209,8 @@ fn holds(mailbox: &mut Mailbox, uid: Uid, test: &Test) -> Result<bool> {
     })
 }
 
-/// Opens the user's mail after becoming that user; `-u USER` stands among the options, which are taken.
-fn open(call: &mut Call, alone: &str) -> Result<Store> {
+/// Opens the user's mail after becoming that user, and tells his name; `-u USER` stands among the options, which are taken.
+fn open(call: &mut Call, alone: &str) -> Result<(String, Store)> {
     let options = call.options(alone, "u")?;
     let user = options.into_iter().find(|(letter, _)| *letter == 'u').map(|(_, user)| user);
     let user = user.context("say whose mail: -u USER")?;
@@ -212,12 +218,14 @@ fn open(call: &mut Call, alone: &str) -> Result<Store> {
     let found = accounts(&config).find(&local_part(&config, &user)).map_err(|error| anyhow!("{error}"))?;
     let account = found.with_context(|| format!("user {user} does not exist"))?;
     let (location, options) = (readers::mailbox::location(&config, &account), readers::mailbox::options(&config));
+    let name = account.name.clone();
     if privileges::is_root() {
         let group = privileges::find_group(config.text("mail_privileged_group")).ok();
         let user = privileges::User { name: account.name, uid: account.uid, gid: account.gid };
         privileges::become_user(&user, group).map_err(|error| anyhow!("{}: {error}", user.name))?;
     }
-    Store::open(location, options).map_err(|error| anyhow!("{error}"))
+    let store = Store::open(location, options).map_err(|error| anyhow!("{error}"))?;
+    Ok((name, store))
 }
 
 /// `*` stands for anything, as in `Archive.*`.

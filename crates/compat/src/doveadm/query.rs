@@ -22,8 +22,10 @@ pub(super) enum Test {
     And(Vec<Test>),
     /// It arrived at this second or later.
     Since(i64),
-    /// What stands in it.
-    Content(Criterion),
+    /// This stands in its body.
+    Body(String),
+    /// What stands in its header.
+    Header(Criterion),
     /// It has this flag.
     Flag(Flag),
     /// It has this keyword.
@@ -126,13 +128,16 @@ impl<'a> Reader<'a> {
                 return self.negated(next);
             }
             "or" => Test::Or(Box::new(self.required(word)?), Box::new(self.required(word)?)),
-            "from" | "to" | "cc" | "bcc" | "subject" => Test::Content(field(word, self.next(word)?)),
+            "from" | "to" | "cc" | "bcc" | "subject" => Test::Header(field(word, self.next(word)?)),
             "header" => {
                 let name = self.next(word)?;
-                Test::Content(field(name, self.next(word)?))
+                Test::Header(field(name, self.next(word)?))
             }
-            "body" => Test::Content(Criterion::Body(self.next(word)?.to_owned())),
-            "text" => Test::Content(Criterion::Text(self.next(word)?.to_owned())),
+            "body" => Test::Body(self.next(word)?.to_owned()),
+            "text" => {
+                let text = self.next(word)?.to_owned();
+                Test::Or(Box::new(Test::Header(Criterion::Any(text.clone()))), Box::new(Test::Body(text)))
+            }
             "since" | "savedsince" => Test::Since(moment(self.next(word)?)?),
             "before" | "savedbefore" => Test::Not(Box::new(Test::Since(moment(self.next(word)?)?))),
             "uid" => Test::Uid(ranges(self.next(word)?)?),
@@ -207,7 +212,7 @@ mod tests {
         let query = read(&["mailbox", "Sent", "unseen", "from", "foo bar", "uid", "1:3,7"]).unwrap();
         assert_eq!(query.mailbox, "Sent");
         let unseen = Test::Not(Box::new(Test::Flag(Flag::Seen)));
-        let from = Test::Content(Criterion::Header("from".into(), "foo bar".into()));
+        let from = Test::Header(Criterion::Header("from".into(), "foo bar".into()));
         assert_eq!(query.test, Test::And(vec![unseen, from, Test::Uid(vec![(1, 3), (7, 7)])]));
         assert_eq!(
             read(&["mailbox INBOX all"]).unwrap(),

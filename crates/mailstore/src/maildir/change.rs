@@ -20,6 +20,7 @@ use super::keywords::{self, Keywords};
 use super::name;
 use super::scan::{Folder, Place};
 use super::uidlist;
+use crate::incoming::{Carried, OnItsWay};
 use crate::line_ends::{Bare, to_crlf};
 use crate::reading::{Reading, Source};
 use crate::{Error, FlagChange, Incoming, NewMessage, holder};
@@ -269,6 +270,29 @@ impl Maildir {
         self.seal(incoming, (flags, date), &mut group)?;
         group.move_in(self)?;
         self.finish(group)?.first().copied().ok_or(Error::NoMessage)
+    }
+
+    /// Each in a file of its own.
+    pub(crate) fn store_all(&mut self, carried: &Carried) -> Result<Vec<Uid>, Error> {
+        self.need_keywords(carried.messages.iter().map(|message| &message.flags))?;
+        let mut group = Group::default();
+        for OnItsWay { range, flags, date } in &carried.messages {
+            let mut incoming = self.begin_append()?;
+            let (mut from, mut chunk) = (range.start, vec![0; CHUNK]);
+            while from < range.end {
+                let most = usize::try_from(range.end - from).unwrap_or(CHUNK).min(CHUNK);
+                match carried.file().read_at(&mut chunk[..most], from)? {
+                    0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                    got => {
+                        incoming.write(&chunk[..got])?;
+                        from += got as u64;
+                    }
+                }
+            }
+            self.seal(incoming, (flags, *date), &mut group)?;
+        }
+        group.move_in(self)?;
+        self.finish(group)
     }
 
     /// Dates and syncs a file in `tmp/`; its final name tells sizes and flags.

@@ -58,7 +58,7 @@ pub fn append(dir: &Dir, name: &str, content: &Content<'_>, how: &Append<'_>) ->
     start.extend(from_line(how.sender, how.date).into_bytes());
     let mut quoting = Quoting::new();
     quoting.feed(content.prefix, &mut start);
-    write(&locked, old, Source { quoting, start, file: content.file, range: content.range.clone() })
+    write(&locked, old, [Ok(Source { quoting, start, file: content.file, range: content.range.clone() })])
 }
 
 /// Removes what killed writers of the mbox `name` left in `dir` beside their dotlocks, which may be everybody's directory.
@@ -87,10 +87,14 @@ pub(super) struct Source<'a> {
     pub(super) range: Range<u64>,
 }
 
-/// Writes a message at the end of the mbox, whose length is `old`, and syncs it; whatever fails, it has its old length again.
-pub(super) fn write(locked: &Locked, old: u64, source: Source<'_>) -> Result<(), Error> {
+/// Writes messages at the end of the mbox, whose length is `old`, and syncs it; whatever fails, it has its old length again.
+pub(super) fn write<'a>(
+    locked: &Locked,
+    old: u64,
+    sources: impl IntoIterator<Item = Result<Source<'a>, Error>>,
+) -> Result<(), Error> {
     let mut tail = Tail::new(locked, old)?;
-    let result = copy(&mut tail, source);
+    let result = copy(&mut tail, sources);
     if result.is_err() {
         tail.undo();
     }
@@ -116,26 +120,36 @@ pub(crate) fn separator(file: &File, size: u64) -> Result<Vec<u8>, Error> {
     })
 }
 
-fn copy(tail: &mut Tail<'_>, source: Source<'_>) -> Result<(), Error> {
-    let Source { mut quoting, start: mut out, file, range } = source;
-    let mut from = range.start;
-    let mut chunk = vec![0; CHUNK];
-    while from < range.end {
-        let want = usize::try_from(range.end - from).unwrap_or(CHUNK).min(CHUNK);
-        match file.read_at(&mut chunk[..want], from)? {
-            0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
-            n => {
-                quoting.feed(&chunk[..n], &mut out);
-                from += n as u64;
+fn copy<'a>(tail: &mut Tail<'_>, sources: impl IntoIterator<Item = Result<Source<'a>, Error>>) -> Result<(), Error> {
+    let (mut out, mut chunk) = (Vec::new(), vec![0; CHUNK]);
+    for source in sources {
+        let Source { mut quoting, start, file, range } = source?;
+        out.extend(start);
+        let mut from = range.start;
+        while from < range.end {
+            let want = usize::try_from(range.end - from).unwrap_or(CHUNK).min(CHUNK);
+            match file.read_at(&mut chunk[..want], from)? {
+                0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                n => {
+                    quoting.feed(&chunk[..n], &mut out);
+                    from += n as u64;
+                }
             }
+            write_full_pieces(tail, &mut out)?;
         }
-        while out.len() > tail::LONGEST {
-            tail.write(&out[..tail::LONGEST], Comes::More)?;
-            out.drain(..tail::LONGEST);
-        }
+        quoting.finish(&mut out);
+        write_full_pieces(tail, &mut out)?;
     }
-    quoting.finish(&mut out);
     tail.write(&out, Comes::Last)
+}
+
+/// Something stays for the last piece.
+fn write_full_pieces(tail: &mut Tail<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
+    while out.len() > tail::LONGEST {
+        tail.write(&out[..tail::LONGEST], Comes::More)?;
+        out.drain(..tail::LONGEST);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Messages that a reader's client brings (APPEND, COPY) on their way into an mbox.
 //!
-//! They get their uids and flags as notes at once. Small ones go through the journal, all or none; a large one is kept in a
-//! file without a name while it comes, then written as a delivery is ([`super::append`]).
+//! They get their uids and flags as notes at once, all or none. What comes is kept in a file without a name; when it is little
+//! it then goes through the journal, else it is written as a delivery is ([`super::append`]).
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use durable::{Dir, File};
@@ -17,6 +18,7 @@ use super::lock::{Locked, Missing};
 use super::quoting::Quoting;
 use super::render::Notes;
 use super::tail;
+use crate::incoming::{Carried, OnItsWay};
 use crate::line_ends::to_lf;
 use crate::maildir::delivery::ensure_ours;
 use crate::store::divide;
@@ -29,7 +31,7 @@ const CHUNK: usize = 64 * 1024;
 impl Mbox {
     pub(crate) fn append(&mut self, messages: &[NewMessage<'_>]) -> Result<Vec<Uid>, Error> {
         let flags: Vec<&Flags> = messages.iter().map(|message| &message.flags).collect();
-        self.granting(&flags, |this, locked, uids| this.store_all(locked, messages, uids))
+        self.granting(&flags, |this, locked, uids| this.store_small(locked, messages, uids))
     }
 
     /// A file without a name.
@@ -47,15 +49,31 @@ impl Mbox {
 
     pub(crate) fn store(&mut self, mut incoming: Incoming, flags: &Flags, date: Moment) -> Result<Uid, Error> {
         incoming.end()?;
-        let uids = if incoming.size <= SMALL {
-            let content = incoming.file.read_all(SMALL)?;
-            self.append(&[NewMessage { content: &content, flags: flags.clone(), date }])?
-        } else {
-            self.granting(&[flags], |this, locked, uids| {
-                this.store_large(locked, &incoming, (uids.first().copied(), flags, date))
-            })?
-        };
+        let size = incoming.size;
+        let message = OnItsWay { range: 0..size, flags: flags.clone(), date };
+        let uids = self.store_from(&incoming.file, size, &[message])?;
         uids.first().copied().ok_or(Error::NoMessage)
+    }
+
+    pub(crate) fn store_all(&mut self, carried: &Carried) -> Result<Vec<Uid>, Error> {
+        self.store_from(carried.file(), carried.size(), &carried.messages)
+    }
+
+    /// Messages that stand in a file of this size.
+    fn store_from(&mut self, file: &File, size: u64, messages: &[OnItsWay]) -> Result<Vec<Uid>, Error> {
+        if size > SMALL {
+            let flags: Vec<&Flags> = messages.iter().map(|message| &message.flags).collect();
+            return self.granting(&flags, |this, locked, uids| this.store_large(locked, file, (messages, uids)));
+        }
+        let octets = file.read_all(SMALL)?;
+        let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(octets.len());
+        let message = |OnItsWay { range, flags, date }: &OnItsWay| NewMessage {
+            content: octets.get(place(range.start)..place(range.end)).unwrap_or_default(),
+            flags: flags.clone(),
+            date: *date,
+        };
+        let messages: Vec<NewMessage<'_>> = messages.iter().map(message).collect();
+        self.append(&messages)
     }
 
     /// Stores messages under new uids, which nobody has if it fails.
@@ -95,7 +113,7 @@ impl Mbox {
         self.write(locked, &HashSet::new(), &HashSet::new())
     }
 
-    fn store_all(&self, locked: &Locked, messages: &[NewMessage<'_>], uids: &[Uid]) -> Result<(), Error> {
+    fn store_small(&self, locked: &Locked, messages: &[NewMessage<'_>], uids: &[Uid]) -> Result<(), Error> {
         let old = tail::settled(&locked.file)?;
         let mut text = separator(&locked.file, old)?;
         for (at, (message, uid)) in messages.iter().zip(uids).enumerate() {
@@ -111,15 +129,23 @@ impl Mbox {
         Notes { base, uid, flags, old: false, content_length: None }
     }
 
-    fn store_large(
-        &self,
-        locked: &Locked,
-        incoming: &Incoming,
-        (uid, flags, date): (Option<Uid>, &Flags, Moment),
-    ) -> Result<(), Error> {
-        let notes = self.new_notes((uid.ok_or(Error::NoMessage)?, flags), true);
-        let header = header(&incoming.file)?;
-        let from = header.len() as u64;
+    fn store_large(&self, locked: &Locked, file: &File, (messages, uids): (&[OnItsWay], &[Uid])) -> Result<(), Error> {
+        let old = tail::settled(&locked.file)?;
+        let sources = messages.iter().zip(uids).enumerate().map(|(at, (message, uid))| {
+            let notes = self.new_notes((*uid, &message.flags), at == 0);
+            let mut source = self.source(file, message, &notes)?;
+            if at == 0 {
+                source.start.splice(0..0, separator(&locked.file, old)?);
+            }
+            Ok(source)
+        });
+        append::write(locked, old, sources)
+    }
+
+    /// What is to be written of one message: its header with notes first.
+    fn source<'a>(&self, file: &'a File, message: &OnItsWay, notes: &Notes<'_>) -> Result<append::Source<'a>, Error> {
+        let header = header(file, message.range.clone())?;
+        let from = message.range.start + header.len() as u64;
         let (mut quoting, mut quoted) = (Quoting::new(), Vec::new());
         quoting.feed(&header, &mut quoted);
         if !quoting.is_in_body() {
@@ -127,22 +153,21 @@ impl Mbox {
             let end: &[u8] = if header.ends_with(b"\n") { b"\n" } else { b"\n\n" };
             quoting.feed(end, &mut quoted);
         }
-        put_notes(&mut quoted, &notes);
-        let old = tail::settled(&locked.file)?;
-        let mut start = separator(&locked.file, old)?;
-        start.extend(from_line("", date.at_offset(self.offset)).into_bytes());
+        put_notes(&mut quoted, notes);
+        let mut start = from_line("", message.date.at_offset(self.offset)).into_bytes();
         start.extend(quoted);
-        append::write(locked, old, append::Source { quoting, start, file: &incoming.file, range: from..incoming.size })
+        Ok(append::Source { quoting, start, file, range: from..message.range.end })
     }
 }
 
-/// The header with its empty line.
-fn header(file: &File) -> Result<Vec<u8>, Error> {
+/// The header of the message in this range, with its empty line.
+fn header(file: &File, range: Range<u64>) -> Result<Vec<u8>, Error> {
     let mut octets = Vec::new();
     loop {
         let at = octets.len();
-        octets.resize(at + CHUNK, 0);
-        let got = file.read_at(&mut octets[at..], at as u64)?;
+        let left = usize::try_from(range.end - range.start).unwrap_or(usize::MAX).saturating_sub(at);
+        octets.resize(at + left.min(CHUNK), 0);
+        let got = file.read_at(&mut octets[at..], range.start + at as u64)?;
         octets.truncate(at + got);
         let length = mail::header::length(&octets);
         if got == 0 || length < octets.len() {
