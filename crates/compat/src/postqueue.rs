@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
+use mail::Domain;
 
 use crate::call::Call;
 
@@ -16,13 +18,22 @@ pub(crate) fn run(call: &mut Call) -> Result<ExitCode> {
         match letter {
             'p' => return Ok(call.facteur(&["queue", "list"])),
             'j' => return Ok(call.facteur(&["queue", "list", "--json"])),
-            // A site's mail has no list of its own here: the whole queue is tried.
-            'f' | 's' => return Ok(call.facteur(&["queue", "flush", "--quiet"])),
+            's' => return flush_site(call, argument),
+            'f' => return Ok(call.facteur(&["queue", "flush", "--quiet"])),
             'i' => return Ok(call.facteur(&["queue", "flush", "--quiet", argument])),
             _ => {}
         }
     }
     bail!("usage: postqueue -p | -j | -f | -i queue_id | -s site")
+}
+
+/// Mail for this domain is tried now.
+fn flush_site(call: &Call, site: &str) -> Result<ExitCode> {
+    let domain = Domain::parse(site.trim_matches(['[', ']'])).map_err(|_| anyhow!("{site} is not a domain"))?;
+    let path = Path::new(call.config()?.text("queue_directory")).join("public/qmgr");
+    let sent = UnixDatagram::unbound().and_then(|socket| socket.send_to(format!("flush {domain}").as_bytes(), &path));
+    sent.with_context(|| format!("the queue manager does not hear: {}", path.display()))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// `postsuper -d|-h|-H|-r ID|ALL`, several times, and the queues meant by `ALL`.

@@ -104,13 +104,14 @@ pub(crate) fn finish(name: &str, done: Result<(), Exit>) -> ExitCode {
 
 fn run(options: Options) -> Result<(), Exit> {
     let config = load(&options.config_dir)?;
-    match options.mode {
+    match &options.mode {
         Mode::Submit => submit::run(&options, &config),
         Mode::List => list(&config),
         Mode::Aliases => aliases::check(&config),
         Mode::Verify => verify::run(&options, &config),
         Mode::Flush => wake(&config, "qmgr", b"flush\n"),
         Mode::FlushOne(id) => wake(&config, "qmgr", format!("flush {id}\n").as_bytes()),
+        Mode::FlushSite(domain) => wake(&config, "qmgr", format!("flush {domain}\n").as_bytes()),
         Mode::Daemon => Err(Exit::usage("the mail system is started as a service: systemctl start facteur")),
         Mode::Smtp => session::run(&config),
     }

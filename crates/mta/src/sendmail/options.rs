@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use mail::{Body, Notify, QueueId, Ret};
+use mail::{Body, Domain, Notify, QueueId, Ret};
 
 use super::Exit;
 
@@ -25,7 +25,7 @@ pub(super) struct Options {
     pub(super) envid: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Mode {
     /// `-bm`
     #[default]
@@ -44,6 +44,8 @@ pub(super) enum Mode {
     Flush,
     /// `-qI`
     FlushOne(QueueId),
+    /// `-qR`
+    FlushSite(Domain),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -155,11 +157,17 @@ fn mode(argument: &str) -> Result<Mode, Exit> {
     }
 }
 
-/// A site's queue (`-qR`) is no list of its own here: the whole queue is tried.
+/// All of it, a message (`-qI`), or what waits for a domain (`-qR`).
 fn read_queue(options: &mut Options, argument: &str) -> Result<(), Exit> {
-    options.mode = match argument.strip_prefix('I') {
-        Some(id) => Mode::FlushOne(QueueId::parse(id).ok_or_else(|| Exit::usage(format!("not a queue id: {id}")))?),
-        None => Mode::Flush,
+    options.mode = match argument.split_at_checked(1) {
+        Some(("I", id)) => {
+            Mode::FlushOne(QueueId::parse(id).ok_or_else(|| Exit::usage(format!("not a queue id: {id}")))?)
+        }
+        Some(("R", site)) => {
+            let domain = Domain::parse(site.trim_matches(['[', ']']));
+            Mode::FlushSite(domain.map_err(|_| Exit::usage(format!("not a domain: {site}")))?)
+        }
+        _ => Mode::Flush,
     };
     Ok(())
 }
@@ -240,7 +248,13 @@ mod tests {
         assert_eq!(options("mailq", "").unwrap().mode, Mode::List);
         assert_eq!(options("newaliases", "").unwrap().mode, Mode::Aliases);
         let modes = [("-bp", Mode::List), ("-bi", Mode::Aliases), ("-I", Mode::Aliases), ("-q", Mode::Flush)];
-        let more = [("-bs", Mode::Smtp), ("-b v", Mode::Verify), ("-bd -q30m", Mode::Flush), ("-bm", Mode::Submit)];
+        let more = [
+            ("-bs", Mode::Smtp),
+            ("-qRx.org", Mode::FlushSite(Domain::parse("x.org").unwrap())),
+            ("-b v", Mode::Verify),
+            ("-bd -q30m", Mode::Flush),
+            ("-bm", Mode::Submit),
+        ];
         for (line, mode) in modes.into_iter().chain(more) {
             assert_eq!(options("sendmail", line).unwrap().mode, mode, "{line}");
         }
@@ -248,7 +262,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_as_usage() {
-        for line in ["-f", "-bz", "-Z", "-Nmaybe", "-Nnever,delay", "-Rall", "-qIxyz", "-B9BIT"] {
+        for line in ["-f", "-bz", "-Z", "-Nmaybe", "-Nnever,delay", "-Rall", "-qIxyz", "-qRa@b", "-B9BIT"] {
             assert_eq!(options("sendmail", line).unwrap_err().status, 64, "{line}");
         }
     }
