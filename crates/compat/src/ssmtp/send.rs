@@ -169,6 +169,8 @@ impl World for Hub<'_> {
                 Answer::Message(Box::new(Message {
                     envelope: self.message.envelope.clone(),
                     size: self.message.octets.len() as u64,
+                    sealed: smtp::downgrade::Sealed::Nothing,
+                    in_ascii: None,
                     utf8_headers: !header.is_ascii(),
                 }))
             }
