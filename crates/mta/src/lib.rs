@@ -7,6 +7,7 @@ pub mod local;
 pub mod master;
 mod orders;
 pub mod pickup;
+mod prompt;
 pub mod qmgr;
 pub mod sendmail;
 pub mod set_up;

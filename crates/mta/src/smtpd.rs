@@ -2,7 +2,7 @@
 //!
 //! Runs as: `mail_owner`, jailed, started by master with its control socket as standard input. May read: the
 //! configuration, alias files, the list of users. May write: `incoming` in the queue. Speaks to: the net, master (passwords,
-//! certificate), qmgr (a wake-up that may be lost). Must not read mailboxes, passwords or other queue directories. Exits
+//! certificate), qmgr (small messages to be delivered at once, a wake-up that may be lost). Must not read mailboxes, passwords or other queue directories. Exits
 //! with: 0 when told to stop or when master is gone, 1 when it cannot start, 2 for a wrong command line.
 //!
 //! SIGHUP reads the configuration again, for sessions that begin afterwards; a wrong one is one line in the log.
@@ -31,6 +31,7 @@ mod hold;
 mod logins;
 mod names;
 mod passwords;
+mod prompt;
 mod recipients;
 mod rules;
 mod server;
@@ -97,6 +98,8 @@ async fn run(control: OwnedFd, parts: Parts) -> Result<(), String> {
     let signals = Signals::listen().map_err(|e| e.to_string())?;
     let channel = Channel::new(control).map_err(|_| "smtpd is started by master".to_owned())?;
     let dir = parts.config.dir().to_owned();
+    let queue = PathBuf::from(parts.config.text("queue_directory"));
+    tokio::spawn(prompt::keep(parts.committer.clone(), queue));
     let server = Server::new(parts, signals.clone(), channel);
     tokio::spawn(reload(server.clone(), signals.clone(), dir));
     obey(&server).await?;

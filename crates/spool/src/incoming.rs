@@ -4,13 +4,14 @@
 //! temporary file. Whatever goes wrong, the temporary file is removed when this value goes.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use durable::{Dir, File, Lock, Patience};
 use mail::{Envelope, QueueId};
 
 use super::format::{self, MESSAGE_RECORD, Origin};
-use super::pool::Pool;
+use super::pool::{Pool, Spare};
 use super::{Names, TEMPORARY};
 
 /// A message that is not promised to anybody yet; dropped, it leaves nothing.
@@ -22,6 +23,9 @@ pub struct Incoming {
     /// What is not yet in the file; first of all the prologue.
     buffer: Vec<u8>,
     file: Option<File>,
+    /// The name of the file until it gets its own.
+    temporary: String,
+    completed: bool,
     /// Where the `M` record stands.
     message_record: u64,
     written: u64,
@@ -60,6 +64,8 @@ impl Incoming {
             message_record: (buffer.len() - MESSAGE_RECORD) as u64,
             buffer,
             file: None,
+            temporary: format!("{id}{TEMPORARY}"),
+            completed: false,
             written: 0,
             content: 0,
             checksum: crc32fast::Hasher::new(),
@@ -79,6 +85,12 @@ impl Incoming {
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.content
+    }
+
+    /// Nothing of it is on the disk yet.
+    #[must_use]
+    pub const fn is_small(&self) -> bool {
+        self.file.is_none()
     }
 
     /// Adds content.
@@ -121,7 +133,7 @@ impl Incoming {
     pub fn commit_into(mut self, dir: &Dir) -> io::Result<QueueId> {
         self.complete()?;
         self.file()?.sync()?;
-        self.dir.rename_new(&self.temporary(), dir, &self.id.name())?;
+        self.dir.rename_new(&self.temporary, dir, &self.id.name())?;
         self.dir = dir.clone();
         self.named = true;
         self.dir.sync_shared()?;
@@ -141,8 +153,33 @@ impl Incoming {
         shared(messages, Dir::sync_shared).into_iter().map(|message| message.map(Self::promised)).collect()
     }
 
+    /// Puts the whole message in its file, unsynced and under its temporary name, for somebody who reads it there and may
+    /// have it where it belongs before it is promised. [`Incoming::commit`] or [`Incoming::done`] must follow.
+    ///
+    /// # Errors
+    /// The disk's, as [`Incoming::commit`]. `Unsupported` on a disk whose files cannot be passed on.
+    pub fn offer(&mut self) -> io::Result<BorrowedFd<'_>> {
+        self.complete()?;
+        let file = self.file()?;
+        // See [`super::Spool::clean`]: this file may wait long for its next message.
+        file.lock(Lock::Exclusive, Patience::None).ok();
+        file.fd().ok_or_else(|| io::ErrorKind::Unsupported.into())
+    }
+
+    /// The message is where it belongs, durably, and nobody reads its file any more.
+    pub fn done(mut self) {
+        let (Some(file), Some(pool)) = (self.file.take(), &self.pool) else { return };
+        let spare = Spare { name: std::mem::take(&mut self.temporary), file };
+        if let Some(Spare { name, .. }) = pool.keep(spare) {
+            self.dir.unlink(&name).ok();
+        }
+    }
+
     /// All octets are with the kernel.
     fn complete(&mut self) -> io::Result<()> {
+        if self.completed {
+            return Ok(());
+        }
         let end = format::end_record(self.checksum.clone().finalize(), self.recipients);
         self.buffer.extend(end);
         let length = format::message_record(self.content);
@@ -152,16 +189,20 @@ impl Incoming {
             // Zeros: where a used file goes on with octets of its former life, no record begins; a new file has room to be
             // used again.
             self.buffer.resize((self.buffer.len() + 1).next_multiple_of(BLOCK), 0);
-            self.file = self.pool.as_ref().and_then(|pool| pool.claim(&self.dir, &self.temporary()));
-            self.flush()
+            if let Some(spare) = self.pool.as_ref().and_then(|pool| pool.claim(&self.dir, &self.temporary)) {
+                (self.temporary, self.file) = (spare.name, Some(spare.file));
+            }
+            self.flush()?;
         } else {
             self.flush()?;
-            self.file()?.write_at(&length, self.message_record)
+            self.file()?.write_at(&length, self.message_record)?;
         }
+        self.completed = true;
+        Ok(())
     }
 
     fn rename(&mut self) -> io::Result<()> {
-        self.dir.rename_new(&self.temporary(), &self.dir, &self.id.name())?;
+        self.dir.rename_new(&self.temporary, &self.dir, &self.id.name())?;
         self.named = true;
         Ok(())
     }
@@ -178,7 +219,7 @@ impl Incoming {
         }
         self.failed = true;
         if self.file.is_none() {
-            self.file = Some(self.dir.create(&self.temporary(), self.mode)?);
+            self.file = Some(self.dir.create(&self.temporary, self.mode)?);
         }
         self.file()?.write_at(&self.buffer, self.written)?;
         self.written += self.buffer.len() as u64;
@@ -190,17 +231,13 @@ impl Incoming {
     fn file(&self) -> io::Result<&File> {
         self.file.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
-
-    fn temporary(&self) -> String {
-        format!("{}{TEMPORARY}", self.id)
-    }
 }
 
 impl Drop for Incoming {
     /// A file is there only if the commit did not come to its end.
     fn drop(&mut self) {
         if self.file.is_some() {
-            let name = if self.named { self.id.name() } else { self.temporary() };
+            let name = if self.named { self.id.name() } else { std::mem::take(&mut self.temporary) };
             self.dir.unlink(&name).ok();
         }
     }

@@ -10,12 +10,14 @@
 //! | gone | `free/ID.tmp` | sync of `active`, then `rename` → `free/ID` | a file in `free` | removed at start |
 //! | free | `free/ID` | `rename_new` → `incoming/NEW.tmp` | either name | removed at start, or [`super::Spool::clean`] |
 //!
+//! | done | `incoming/NEW.tmp`, whose message was delivered before it was promised | is overwritten | a file that is none | [`super::Spool::clean`] |
+//!
 //! Only after the sync may the file be overwritten: else a power cut could bring the old name back with a stranger's octets.
 //! Nobody may have a file open that goes here, see [`super::Finished`]; whoever takes one checks that it has no second name.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use durable::{Access, Dir, File, Kind};
@@ -27,8 +29,16 @@ use super::TEMPORARY;
 pub(crate) struct Pool {
     free: Dir,
     names: Mutex<Names>,
+    /// Open temporary files that never were a message's own: the first to be used again.
+    spares: Mutex<Vec<Spare>>,
     /// How many have been put in since they were last counted.
     room: AtomicUsize,
+}
+
+/// A file for a message that is to be written, under a temporary name in `incoming`.
+pub(crate) struct Spare {
+    pub(crate) name: String,
+    pub(crate) file: File,
 }
 
 #[derive(Default)]
@@ -39,11 +49,14 @@ struct Names {
 
 impl Pool {
     pub(super) fn new(free: Dir) -> Self {
-        Self { free, names: Mutex::default(), room: AtomicUsize::new(0) }
+        Self { free, names: Mutex::default(), spares: Mutex::default(), room: AtomicUsize::new(0) }
     }
 
-    /// Takes a free file for itself as `incoming/temporary`; `None`: make a new one.
-    pub(super) fn claim(&self, incoming: &Dir, temporary: &str) -> Option<File> {
+    /// Takes a spare file, or a free one for itself as `incoming/temporary`; `None`: make a new one.
+    pub(super) fn claim(&self, incoming: &Dir, temporary: &str) -> Option<Spare> {
+        if let Some(spare) = self.spares().pop() {
+            return Some(spare);
+        }
         while let Some(name) = self.next_name() {
             // Another program may have been faster.
             if self.free.rename_new(&name, incoming, temporary).is_err() {
@@ -53,11 +66,25 @@ impl Pool {
             if let Ok(file) = file
                 && file.meta().is_ok_and(|meta| meta.links == 1)
             {
-                return Some(file);
+                return Some(Spare { name: temporary.to_owned(), file });
             }
             incoming.unlink(temporary).ok();
         }
         None
+    }
+
+    /// Keeps a file that nobody else has open for the next message; gives back one too many.
+    pub(super) fn keep(&self, spare: Spare) -> Option<Spare> {
+        let mut spares = self.spares();
+        if spares.len() >= MOST_SPARES || spare.file.meta().is_ok_and(|meta| meta.size > LARGEST) {
+            return Some(spare);
+        }
+        spares.push(spare);
+        None
+    }
+
+    fn spares(&self) -> MutexGuard<'_, Vec<Spare>> {
+        self.spares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn next_name(&self) -> Option<String> {
@@ -128,6 +155,8 @@ fn waiting(id: QueueId) -> String {
 
 /// Files above this size are not kept.
 const LARGEST: u64 = 64 * 1024;
+/// So many open spare files at most.
+const MOST_SPARES: usize = 64;
 /// So many free files at most, about.
 const MOST: usize = 1024;
 /// After so many the free files are counted again.

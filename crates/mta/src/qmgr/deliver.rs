@@ -101,8 +101,14 @@ impl Qmgr {
                 continue;
             }
             let sender = message.sender_for(at);
-            match self.router.way(sender.as_ref(), &at.recipient.address) {
+            let way = self.router.way(sender.as_ref(), &at.recipient.address);
+            if !matches!(way, Way::Local) && self.wait_for_commit(id, slot) {
+                continue;
+            }
+            let Some(message) = self.active.get_mut(&id) else { return };
+            match way {
                 Way::Local => {
+                    let Some(at) = message.slots.get(slot) else { continue };
                     let user = Windows::user(&at.recipient.address);
                     self.locals.windows.push(&user, (id, slot), message.age);
                 }

@@ -21,6 +21,10 @@ use crate::bounce::alarm::{Class, Told};
 pub enum Fetch {
     /// Move this one to `active` and read it.
     Take(QueueId, Queue),
+    /// Move one that was on loan to `active`.
+    Adopt(QueueId),
+    /// Remove one from `incoming` that was delivered while its lender committed it.
+    Discard(QueueId),
     /// List a directory.
     Scan(Queue),
     /// Look for deferred messages with recipients in this domain.
@@ -57,6 +61,8 @@ pub enum Report {
     Moved(QueueId, Queue),
     /// One [`Record::Note`] is done.
     Noted,
+    /// [`Fetch::Adopt`] is done, or failed.
+    Adopted(QueueId, bool),
     /// What became of a message.
     Settled(QueueId, Settled),
     /// A notice was entered.
@@ -91,6 +97,13 @@ fn take_up(spool: &Spool, rest: Duration, work: &Receiver<Fetch>, reports: &Unbo
         let report = match work {
             Fetch::Take(id, from) => taken(spool, id, from).unwrap_or_else(|Trouble| later(spool, id, rest)),
             Fetch::Scan(queue) => listed(spool, queue),
+            Fetch::Adopt(id) => Report::Adopted(id, adopted(spool, id)),
+            Fetch::Discard(id) => {
+                if let Err(error) = spool.remove(Queue::Incoming, id) {
+                    tracing::error!("{id}: cannot remove: {error}");
+                }
+                Report::Settled(id, Settled::Finished)
+            }
             Fetch::Find(domain) => {
                 let (spool, reports) = (spool.clone(), reports.clone());
                 // Reads every deferred file: on a thread of its own, so that new mail is not kept waiting.
@@ -150,6 +163,14 @@ fn taken(spool: &Spool, id: QueueId, mut from: Queue) -> Result<Report, Trouble>
     })?;
     let readers = if from == Queue::Active { Readers::Perhaps } else { Readers::None };
     Ok(Report::Taken(id, file.map(Box::new), readers))
+}
+
+fn adopted(spool: &Spool, id: QueueId) -> bool {
+    let moved = spool.shift(id, Queue::Incoming, Queue::Active);
+    if let Err(error) = &moved {
+        tracing::error!("{id}: cannot move to active: {error}");
+    }
+    moved.is_ok()
 }
 
 /// Best effort: it is looked for in `active` too.

@@ -11,6 +11,7 @@ use handover::{Expansion, Outcome};
 use mail::{Address, Domain, EnhancedStatus, QueueId, Recipient};
 use spool::{QueueFile, Readers};
 
+use super::prompt::Loan;
 use super::settle::Lot;
 use super::windows::{Age, Name, Windows};
 use crate::bounce::{Action, Fate};
@@ -54,6 +55,8 @@ pub struct Message {
     pub urgent: Option<Urgent>,
     /// Who may still have the file open when nothing is open any more.
     pub readers: Readers,
+    /// Whose it is, until it is ours.
+    pub(super) loan: Option<Loan>,
     places: Option<HashMap<(String, Option<String>), usize>>,
 }
 
@@ -170,6 +173,7 @@ impl Message {
             wish: None,
             urgent: None,
             readers: Readers::None,
+            loan: None,
             places: None,
         }
     }

@@ -1,7 +1,7 @@
 //! `qmgr`: owns the queue; decides what goes when, by which way and to whom, and what the sender is told.
 //!
 //! Runs as: `mail_owner`, jailed, without the net. May read and write: the queue (not mailboxes, not passwords). Speaks
-//! to: `local` over `QUEUE/private/local`, `smtp` over `QUEUE/private/smtp`; hears wake-ups and the operator on `QUEUE/public/qmgr`, tells
+//! to: smtpd, whose small messages it delivers at once, over `QUEUE/private/prompt`; `local` over `QUEUE/private/local`, `smtp` over `QUEUE/private/smtp`; hears wake-ups and the operator on `QUEUE/public/qmgr`, tells
 //! of destinations on `QUEUE/public/destinations`. Exits with 0 on
 //! SIGTERM (what is with `local` may finish first, for a few seconds), 1 when it cannot start.
 //!
@@ -13,6 +13,7 @@ mod deliver;
 pub mod disk;
 pub mod link;
 pub mod message;
+mod prompt;
 mod ready;
 mod run;
 pub mod settle;
@@ -37,6 +38,7 @@ use tokio::time::Instant;
 
 use crate::bounce::Sender;
 use crate::cleanup::Cleanup;
+use crate::prompt::SOCKET;
 use crate::set_up;
 use deliver::{Locals, OPEN_RELAYS, Relays};
 use link::{Dialogue, Event, Sending};
@@ -90,6 +92,10 @@ async fn serve(config: Config, spool: Spool, descriptors: usize) -> Result<(), S
     let ears = listen(&queue.join("public/qmgr")).map_err(|e| format!("{}/public/qmgr: {e}", queue.display()))?;
     let askers = state::listen(&queue.join("public/destinations"))
         .map_err(|e| format!("{}/public/destinations: {e}", queue.display()))?;
+    let door = handover::channel::listen(&queue.join("private").join(SOCKET))
+        .map_err(|e| format!("{}/private/{SOCKET}: {e}", queue.display()))?;
+    let (lenders, mut lent) = unbounded_channel();
+    tokio::spawn(prompt::serve(door, lenders));
     let (reports, mut reported) = unbounded_channel();
     let disk = disk::start(spool, policy(&config), reports).map_err(|e| e.to_string())?;
     let (orders, mut happened) = link::<link::Local>(queue);
@@ -118,6 +124,9 @@ async fn serve(config: Config, spool: Spool, descriptors: usize) -> Result<(), S
             Some(event) = relayed.recv() => {
                 std::iter::once(event).chain(std::iter::from_fn(|| relayed.try_recv().ok())).for_each(|event| qmgr.relay_happened(event));
             }
+            Some(event) = lent.recv() => {
+                std::iter::once(event).chain(std::iter::from_fn(|| lent.try_recv().ok())).for_each(|event| qmgr.lender_said(event));
+            }
             received = ears.recv(&mut datagram) => if let Ok(length) = received {
                 qmgr.heard(&datagram[..length]);
                 while let Ok(length) = ears.try_recv(&mut datagram) {
@@ -139,7 +148,7 @@ async fn serve(config: Config, spool: Spool, descriptors: usize) -> Result<(), S
             () = signals.stop.cancelled() => break,
         }
     }
-    end(qmgr, (happened, relayed), reported).await;
+    end(qmgr, (happened, relayed), reported, (ears, lent)).await;
     Ok(())
 }
 
@@ -159,12 +168,18 @@ async fn end(
     mut qmgr: Qmgr,
     (mut happened, mut relayed): (UnboundedReceiver<Event>, UnboundedReceiver<Event<handover::Report>>),
     mut reported: UnboundedReceiver<disk::Report>,
+    (ears, mut lent): (UnixDatagram, UnboundedReceiver<prompt::Event>),
 ) {
     let deadline = Instant::now() + LAST_WORDS;
-    while !qmgr.is_at_rest() {
+    let mut datagram = vec![0; 64 * 1024];
+    qmgr.close();
+    while !qmgr.is_at_rest() || qmgr.owes() {
         tokio::select! {
             Some(event) = happened.recv() => qmgr.local_happened(event),
             Some(event) = relayed.recv() => qmgr.relay_happened(event),
+            Some(report) = reported.recv() => qmgr.reported(report),
+            Some(event) = lent.recv() => qmgr.lender_said(event),
+            Ok(length) = ears.recv(&mut datagram) => qmgr.heard(&datagram[..length]),
             () = tokio::time::sleep_until(deadline) => break,
         }
     }

@@ -33,11 +33,15 @@ pub(super) struct Qmgr {
     pub(super) locals: Locals,
     pub(super) relays: Relays,
     pub(super) active: HashMap<QueueId, Message>,
-    fetch: Sender<Fetch>,
+    /// Delivered messages that their lenders have not let go yet, with the lenders' connections.
+    pub(super) delivered: HashMap<QueueId, u64>,
+    /// Nothing is borrowed any more.
+    pub(super) closing: bool,
+    pub(super) fetch: Sender<Fetch>,
     record: Sender<Record>,
     ready: Ready,
-    /// Everything in `ready`, being read, active or being settled.
-    known: HashSet<QueueId>,
+    /// Everything in `ready`, being read, active, being settled, or delivered and not let go.
+    pub(super) known: HashSet<QueueId>,
     /// What is being read.
     fetching: HashMap<QueueId, Age>,
     /// How many of those in `active` and `fetching` were tried before.
@@ -48,7 +52,7 @@ pub(super) struct Qmgr {
     /// Of messages that are not active yet.
     urgent: HashMap<QueueId, Urgent>,
     /// Messages some of whose recipients are done, which is not noted yet, while others are open.
-    to_note: Vec<QueueId>,
+    pub(super) to_note: Vec<QueueId>,
     noting: usize,
     /// Directories that could not be listed.
     unlisted: Vec<Queue>,
@@ -68,6 +72,8 @@ impl Qmgr {
             locals,
             relays,
             active: HashMap::new(),
+            delivered: HashMap::new(),
+            closing: false,
             fetch,
             record,
             ready: Ready::default(),
@@ -143,7 +149,7 @@ impl Qmgr {
 
     fn said(&mut self, said: Said) {
         match said {
-            Said::Came(id) => self.is_ready(id, Queue::Incoming),
+            Said::Came(id) => self.came(id),
             Said::Wake => {
                 self.relays.windows.wake_all();
                 self.scan(Queue::Incoming);
@@ -195,7 +201,7 @@ impl Qmgr {
         }
     }
 
-    fn is_ready(&mut self, id: QueueId, queue: Queue) {
+    pub(super) fn is_ready(&mut self, id: QueueId, queue: Queue) {
         if self.known.insert(id) {
             self.ready.push((id, queue));
         }
@@ -272,6 +278,7 @@ impl Qmgr {
                 list.into_iter().for_each(|id| self.is_urgent(id, Urgent::Of(domain.clone())));
             }
             Report::Unlisted(queue) => self.unlisted.push(queue),
+            Report::Listed(Queue::Incoming, list) => list.into_iter().for_each(|(id, _)| self.came(id)),
             Report::Listed(queue, list) => list.into_iter().for_each(|(id, _)| self.is_ready(id, queue)),
             Report::Moved(id, Queue::Hold) => tracing::info!("{id}: placed on hold"),
             Report::Moved(id, queue) => {
@@ -286,6 +293,7 @@ impl Qmgr {
                     Settled::Deferred(next) => self.waiting.push(id, next),
                 }
             }
+            Report::Adopted(id, moved) => self.adopted(id, moved),
             Report::Noted => self.noting -= 1,
             Report::Entered(id) => self.is_ready(id, Queue::Incoming),
         }
@@ -295,7 +303,7 @@ impl Qmgr {
         self.fetching.remove(&id).unwrap_or(Age::Fresh)
     }
 
-    fn forget(&mut self, id: QueueId) {
+    pub(super) fn forget(&mut self, id: QueueId) {
         self.known.remove(&id);
         self.urgent.remove(&id);
         if let Some(wish) = self.wishes.remove(&id) {
@@ -307,6 +315,11 @@ impl Qmgr {
     fn begin(&mut self, file: QueueFile, readers: Readers, age: Age) {
         let mut message = Message::new(file, age);
         message.readers = readers;
+        self.enlist(message);
+    }
+
+    /// A message is in delivery from now on.
+    pub(super) fn enlist(&mut self, mut message: Message) {
         let id = message.id;
         message.wish = self.wishes.remove(&id);
         message.urgent = self.urgent.remove(&id);
@@ -322,6 +335,9 @@ impl Qmgr {
     /// Nothing of the message is open: over to the recorder. Else what is done is noted, as soon as the recorder has time.
     pub(super) fn settle_if_done(&mut self, id: QueueId) {
         let Some(message) = self.active.get_mut(&id) else { return };
+        if message.loan.is_some() {
+            return self.look_at_loan(id);
+        }
         if message.open > 0 {
             if message.notes.sent.len() == 1 {
                 self.to_note.push(id);

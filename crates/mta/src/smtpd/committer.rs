@@ -1,46 +1,89 @@
-//! Makes messages durable, many at a time: those that come while the disk syncs form the next batch.
+//! Makes messages safe: in their mailboxes, if that is soon done ([`super::prompt`]), or in the queue, many at a time: those
+//! that come while the disk syncs form the next batch.
 //!
-//! One thread does it, so that no session holds one while it waits for the disk. Nobody waits for a timer.
+//! Two threads touch the disk, so that no session holds one while it waits for it. Nobody waits for a timer but he whose
+//! mailbox is slow.
 
 use std::io;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use mail::QueueId;
 use spool::Incoming;
 use tokio::sync::oneshot;
 
-/// The way to the thread, which ends with the last clone.
+use super::prompt::{PATIENCE, Prompt};
+
+/// The way to the threads, which end with the last clone.
 #[derive(Clone)]
 pub(super) struct Committer {
-    jobs: mpsc::Sender<Job>,
+    commits: mpsc::Sender<Job>,
+    offers: mpsc::Sender<Job>,
+    pub(super) prompt: Arc<Prompt>,
 }
 
-struct Job {
-    message: Incoming,
-    done: oneshot::Sender<io::Result<QueueId>>,
+/// A message, and who waits for its being safe.
+pub(super) struct Job {
+    pub(super) message: Incoming,
+    pub(super) done: oneshot::Sender<io::Result<Safe>>,
+}
+
+/// Where a message is safe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Safe {
+    /// In `incoming`; qmgr is to be told.
+    Queued(QueueId),
+    /// In its mailboxes.
+    Delivered,
 }
 
 impl Committer {
-    /// Starts the thread.
+    /// Starts the threads.
     ///
     /// # Errors
-    /// When there can be no more threads.
+    /// When there can be no more of them.
     pub(super) fn start() -> io::Result<Self> {
-        let (jobs, waiting) = mpsc::channel();
-        thread::Builder::new().name("committer".into()).spawn(move || run(&waiting))?;
-        Ok(Self { jobs })
+        let (commits, to_commit) = mpsc::channel();
+        let (offers, to_offer) = mpsc::channel();
+        let prompt = Arc::new(Prompt::default());
+        thread::Builder::new().name("committer".into()).spawn(move || run(&to_commit))?;
+        let (its_prompt, its_commits) = (Arc::clone(&prompt), commits.clone());
+        thread::Builder::new().name("offer".into()).spawn(move || offer(&its_prompt, &to_offer, &its_commits))?;
+        Ok(Self { commits, offers, prompt })
     }
 
     /// Returns when the message is durable.
     ///
     /// # Errors
     /// The disk's: the message is lost and the client must come back.
-    pub(super) async fn commit(&self, message: Incoming) -> io::Result<QueueId> {
+    pub(super) async fn commit(&self, message: Incoming) -> io::Result<Safe> {
         let gone = || io::Error::other("the committer is gone");
-        let (done, outcome) = oneshot::channel();
-        self.jobs.send(Job { message, done }).map_err(|_| gone())?;
+        let id = message.id();
+        let (done, mut outcome) = oneshot::channel();
+        let job = Job { message, done };
+        if job.message.is_small() && self.prompt.is_open() {
+            self.offers.send(job).map_err(|_| gone())?;
+            if let Ok(outcome) = tokio::time::timeout(PATIENCE, &mut outcome).await {
+                return outcome.map_err(|_| gone())?;
+            }
+            self.prompt.take_back(id).into_iter().for_each(|job| self.queue(job));
+        } else {
+            self.commits.send(job).map_err(|_| gone())?;
+        }
         outcome.await.map_err(|_| gone())?
+    }
+
+    /// This one is to be put in the queue. Its asker hears of a thread that is gone.
+    pub(super) fn queue(&self, job: Job) {
+        let _ = self.commits.send(job);
+    }
+}
+
+fn offer(prompt: &Prompt, waiting: &mpsc::Receiver<Job>, commits: &mpsc::Sender<Job>) {
+    while let Ok(job) = waiting.recv() {
+        if let Err(job) = prompt.offer(job) {
+            let _ = commits.send(job);
+        }
     }
 }
 
@@ -51,7 +94,7 @@ fn run(waiting: &mpsc::Receiver<Job>) {
             messages.push(job.message);
             askers.push(job.done);
         }
-        let outcomes = Incoming::commit_all(messages);
+        let outcomes = Incoming::commit_all(messages).into_iter().map(|outcome| outcome.map(Safe::Queued));
         askers.into_iter().zip(outcomes).for_each(|(asker, outcome)| drop(asker.send(outcome)));
     }
 }
@@ -82,7 +125,10 @@ mod tests {
         }
         let mut ids = Vec::new();
         for task in tasks {
-            ids.push(task.await.expect("task").expect("commit"));
+            match task.await.expect("task").expect("commit") {
+                Safe::Queued(id) => ids.push(id),
+                Safe::Delivered => panic!("nobody delivers here"),
+            }
         }
         ids.sort_unstable();
         assert_eq!(spool.scan(Queue::Incoming).expect("scan"), ids);

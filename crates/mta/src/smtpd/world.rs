@@ -11,6 +11,7 @@ use smtp::Reply;
 use smtp::server::{Answer, Client, Question, Transaction};
 use spool::Queue;
 
+use super::committer::Safe;
 use super::door;
 use super::entry::{self, Entry};
 use super::hold::{Held, Sending};
@@ -137,10 +138,13 @@ impl Session {
         if let Some(held) = self.sending.take().and_then(|sending| sending.held(&self.server)) {
             return self.hold(entry, held, &message_id).await;
         }
-        match self.server.committer.commit(entry.into_incoming()).await {
-            Ok(id) => {
-                tracing::info!("{id}: message-id={message_id}");
-                self.server.wake_qmgr(id);
+        let message = entry.into_incoming();
+        tracing::info!("{}: message-id={message_id}", message.id());
+        match self.server.committer.commit(message).await {
+            Ok(safe) => {
+                if let Safe::Queued(id) = safe {
+                    self.server.wake_qmgr(id);
+                }
                 Answer::Accepted
             }
             Err(e) => Answer::Refused(entry::disk_reply(&e)),

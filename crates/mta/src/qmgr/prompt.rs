@@ -1,0 +1,294 @@
+//! Messages that smtpd lends before it has made them durable, see [`crate::prompt`].
+//!
+//! A message on loan is delivered as any other; but nothing is noted in its file, and only mailboxes of this machine are
+//! written. When all are, smtpd hears of it and the message is forgotten. When anything else is to be done about it, smtpd is
+//! asked to commit it; once it stands in `incoming` it is moved to `active`, and is ours.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::Channel;
+use durable::File;
+use handover::channel;
+use handover::packet::{Malformed, Reader, Writer};
+use mail::QueueId;
+use spool::{Queue, QueueFile, Readers};
+use tokio::io::Interest;
+use tokio::net::UnixDatagram;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::disk::Fetch;
+use super::message::{Message, Slot, State};
+use super::run::Qmgr;
+use super::windows::Age;
+use crate::prompt::{Answer, Said};
+
+/// With so many in delivery none is borrowed: mail would wait for its turn rather than be delivered at once.
+const MOST: usize = 256;
+/// How long nobody is let in after that failed.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What a lender says.
+pub(super) enum Event {
+    /// Here is a message.
+    Offered(Lender, QueueId, OwnedFd),
+    /// The lender commits it.
+    TakenBack(QueueId),
+    /// The name of a delivered message means nothing any more.
+    LetGo(QueueId),
+    /// The lender is gone.
+    Gone(u64),
+}
+
+/// Whoever lent a message.
+#[derive(Clone)]
+pub(super) struct Lender {
+    connection: u64,
+    answers: UnboundedSender<Answer>,
+}
+
+/// A message on loan.
+pub(super) struct Loan {
+    lender: Lender,
+    stage: Stage,
+    /// Recipients that are dealt with when the message is ours.
+    pub(super) later: Vec<usize>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// In delivery.
+    Lent,
+    /// The lender was asked to commit it.
+    Asked,
+    /// It stands in `incoming`, and is being moved.
+    Moving,
+    /// The lender is gone, with his message or not.
+    Orphan,
+}
+
+impl Loan {
+    /// Has the lender commit the message.
+    fn ask(&mut self, id: QueueId) {
+        if self.stage == Stage::Lent {
+            self.stage = Stage::Asked;
+            let _ = self.lender.answers.send(Answer::Commit(id));
+        }
+    }
+}
+
+impl Qmgr {
+    /// A lender said something.
+    pub(super) fn lender_said(&mut self, event: Event) {
+        match event {
+            Event::Offered(lender, id, file) => self.offered(lender, id, file),
+            Event::TakenBack(id) => self.taken_back(id),
+            Event::LetGo(id) => {
+                if self.delivered.remove(&id).is_some() {
+                    self.forget(id);
+                }
+            }
+            Event::Gone(connection) => self.lender_is_gone(connection),
+        }
+    }
+
+    fn offered(&mut self, lender: Lender, id: QueueId, file: OwnedFd) {
+        let room = !self.closing && self.active.len() < MOST.min(self.most_active) && !self.known.contains(&id);
+        let file = if room { QueueFile::read(File::from_fd(file), id).ok() } else { None };
+        let Some(file) = file else {
+            let _ = lender.answers.send(Answer::Commit(id));
+            return;
+        };
+        self.known.insert(id);
+        let mut message = Message::new(file, Age::Fresh);
+        message.loan = Some(Loan { lender, stage: Stage::Lent, later: Vec::new() });
+        self.enlist(message);
+    }
+
+    /// This recipient has to wait until the message is ours. False: it is.
+    pub(super) fn wait_for_commit(&mut self, id: QueueId, slot: usize) -> bool {
+        let Some(loan) = self.active.get_mut(&id).and_then(|message| message.loan.as_mut()) else { return false };
+        loan.later.push(slot);
+        loan.ask(id);
+        true
+    }
+
+    /// Nothing of a message on loan is in delivery.
+    fn settle_loan(&mut self, id: QueueId) {
+        let Some(message) = self.active.get_mut(&id) else { return };
+        let is_delivered = message.is_delivered();
+        let Some(loan) = &mut message.loan else { return };
+        match loan.stage {
+            Stage::Asked | Stage::Moving => {}
+            Stage::Lent if is_delivered => {
+                self.delivered.insert(id, loan.lender.connection);
+                let _ = loan.lender.answers.send(Answer::Delivered(id));
+                tracing::info!("{id}: removed");
+                self.active.remove(&id);
+            }
+            Stage::Lent => loan.ask(id),
+            Stage::Orphan => {
+                self.active.remove(&id);
+                self.forget(id);
+                self.scan(Queue::Incoming);
+            }
+        }
+    }
+
+    /// The lender commits this message: it is not to be forgotten, however soon it is delivered.
+    fn taken_back(&mut self, id: QueueId) {
+        let loan = self.active.get_mut(&id).and_then(|message| message.loan.as_mut());
+        if let Some(loan) = loan.filter(|loan| loan.stage == Stage::Lent) {
+            loan.stage = Stage::Asked;
+        }
+    }
+
+    /// A message stands in `incoming`.
+    pub(super) fn came(&mut self, id: QueueId) {
+        if let Some(loan) = self.active.get_mut(&id).and_then(|message| message.loan.as_mut()) {
+            if loan.stage != Stage::Moving {
+                loan.stage = Stage::Moving;
+                let _ = self.fetch.send(Fetch::Adopt(id));
+            }
+        } else if self.delivered.remove(&id).is_some() {
+            let _ = self.fetch.send(Fetch::Discard(id));
+        } else {
+            self.is_ready(id, Queue::Incoming);
+        }
+    }
+
+    /// It is in `active` now; or it is not, and what stands anywhere is found by the next look.
+    pub(super) fn adopted(&mut self, id: QueueId, moved: bool) {
+        if !moved {
+            self.active.remove(&id);
+            return self.forget(id);
+        }
+        let Some(message) = self.active.get_mut(&id) else { return };
+        let later = message.loan.take().map(|loan| loan.later).unwrap_or_default();
+        if message.open > 0 && !message.notes.sent.is_empty() {
+            self.to_note.push(id);
+        }
+        self.dispatch(id, later);
+        self.settle_if_done(id);
+    }
+
+    fn lender_is_gone(&mut self, connection: u64) {
+        let let_go: Vec<_> = self.delivered.iter().filter(|(_, of)| **of == connection).map(|(id, _)| *id).collect();
+        for id in let_go {
+            self.delivered.remove(&id);
+            self.forget(id);
+        }
+        let mut idle = Vec::new();
+        for (id, message) in &mut self.active {
+            let Some(loan) = message.loan.as_mut().filter(|loan| loan.lender.connection == connection) else { continue };
+            if loan.stage == Stage::Moving {
+                continue;
+            }
+            loan.stage = Stage::Orphan;
+            if message.open == loan.later.len() {
+                idle.push(*id);
+            }
+        }
+        idle.into_iter().for_each(|id| self.settle_loan(id));
+        self.scan(Queue::Incoming);
+    }
+
+    /// Borrows nothing any more, and has what is on loan committed.
+    pub(super) fn close(&mut self) {
+        self.closing = true;
+        for (id, message) in &mut self.active {
+            if let Some(loan) = &mut message.loan {
+                loan.ask(*id);
+            }
+        }
+    }
+
+    /// A recipient of a message on loan landed.
+    pub(super) fn look_at_loan(&mut self, id: QueueId) {
+        let Some(message) = self.active.get(&id) else { return };
+        if message.loan.as_ref().is_some_and(|loan| message.open == loan.later.len()) {
+            self.settle_loan(id);
+        }
+    }
+
+    /// Something is on loan.
+    pub(super) fn owes(&self) -> bool {
+        self.active.values().any(|message| message.loan.is_some())
+    }
+}
+
+impl Message {
+    /// All are delivered, nobody is to be told anything, and no dead program of ours may be reading the file still.
+    fn is_delivered(&self) -> bool {
+        let plain = |slot: &Slot| matches!(slot.state, State::Sent(..) | State::Finished) && slot.succeeded().is_none();
+        self.wish.is_none() && self.readers == Readers::None && self.slots.iter().all(plain)
+    }
+}
+
+/// Lets lenders in for ever.
+pub(super) async fn serve(socket: OwnedFd, events: UnboundedSender<Event>) {
+    // In truth a listening SEQPACKET socket: the runtime only watches it.
+    let Ok(listener) = UnixDatagram::from_std(socket.into()) else { return };
+    for connection in 1.. {
+        let accepted = loop {
+            let ready = listener.readable().await;
+            match ready.and_then(|()| listener.try_io(Interest::READABLE, || channel::accept(&listener))) {
+                Ok(socket) => break socket,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(error) => {
+                    tracing::warn!("cannot accept a connection: {error}");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        };
+        tokio::spawn(attend(accepted, connection, events.clone()));
+    }
+}
+
+async fn attend(socket: OwnedFd, connection: u64, events: UnboundedSender<Event>) {
+    let Ok(channel) = Channel::new(socket).map(Arc::new) else { return };
+    let (answers, to_send) = unbounded_channel();
+    let lender = Lender { connection, answers };
+    let sender = tokio::spawn(send(Arc::clone(&channel), to_send));
+    let mut buffer = vec![0; channel::MAX_PACKET];
+    while let Ok(Some((packet, files))) = channel.receive(&mut buffer).await {
+        if read(packet, files, &lender, &events).is_err() {
+            tracing::warn!("smtpd sent what is no offer; connection closed");
+            break;
+        }
+    }
+    sender.abort();
+    let _ = events.send(Event::Gone(connection));
+}
+
+fn read(packet: &[u8], files: Vec<OwnedFd>, lender: &Lender, to: &UnboundedSender<Event>) -> Result<(), Malformed> {
+    let mut files = files.into_iter();
+    let mut reader = Reader::new(packet);
+    while !reader.is_empty() {
+        let event = match Said::read(&mut reader)? {
+            Said::Offered(id) => Event::Offered(lender.clone(), id, files.next().ok_or(Malformed)?),
+            Said::TakenBack(id) => Event::TakenBack(id),
+            Said::LetGo(id) => Event::LetGo(id),
+        };
+        let _ = to.send(event);
+    }
+    Ok(())
+}
+
+/// Answers that gathered while a packet was being sent leave in the next one together.
+async fn send(channel: Arc<Channel>, mut answers: UnboundedReceiver<Answer>) {
+    let mut packet = Writer::default();
+    while let Some(first) = answers.recv().await {
+        packet.clear();
+        first.write(&mut packet);
+        while packet.octets().len() < channel::MAX_PACKET / 2
+            && let Ok(next) = answers.try_recv()
+        {
+            next.write(&mut packet);
+        }
+        if channel.send(packet.octets(), &[]).await.is_err() {
+            return;
+        }
+    }
+}
