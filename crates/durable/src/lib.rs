@@ -11,6 +11,7 @@
 mod copy;
 pub mod disk;
 mod facade;
+mod file_system;
 pub mod forgetful;
 pub mod group;
 pub mod lock;
@@ -18,4 +19,5 @@ pub mod real;
 
 pub use disk::{Access, Dir, Entry, File, Kind, Meta, RawDir, RawFile, Space};
 pub use facade::Writer;
+pub use file_system::FileSystem;
 pub use lock::{Lock, Patience};

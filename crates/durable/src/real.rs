@@ -39,8 +39,6 @@ pub struct RealFile {
 #[derive(Default)]
 struct Together {
     failures: AtomicU64,
-    /// How long the sync of one file took last time, in microseconds.
-    each: AtomicU64,
     rests_until: Mutex<Option<Instant>>,
 }
 
@@ -186,13 +184,11 @@ impl RawDir for RealDir {
 
     fn sync_files(&self, files: &[&dyn RawFile]) -> Vec<io::Result<()>> {
         let begin = Instant::now();
-        if files.len() < self.together.pays_from() || self.together.rests() {
+        if files.len() < TOGETHER || self.together.rests() {
             if files.len() > 1 {
                 files.iter().filter_map(|file| file.fd()).for_each(begin_writing);
             }
-            let synced = files.iter().map(|file| file.sync()).collect();
-            self.together.took(begin.elapsed(), files.len());
-            return synced;
+            return files.iter().map(|file| file.sync()).collect();
         }
         let synced = nix::unistd::syncfs(&self.fd).map_err(io::Error::from);
         let failures = self.together.note(synced.is_ok(), begin.elapsed());
@@ -224,17 +220,6 @@ impl RawDir for RealDir {
 }
 
 impl Together {
-    /// From how many files on one sync of the file system stands for all.
-    fn pays_from(&self) -> usize {
-        let quick = self.each.load(Ordering::Relaxed) < QUICK.as_micros() as u64;
-        if quick { TOGETHER } else { TOGETHER_ON_A_SLOW_DISK }
-    }
-
-    fn took(&self, all: Duration, files: usize) {
-        let each = all.as_micros() / files.max(1) as u128;
-        self.each.store(u64::try_from(each).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
     fn failures(&self) -> u64 {
         self.failures.load(Ordering::SeqCst)
     }
@@ -248,7 +233,8 @@ impl Together {
     /// Notes how one went; returns how many have failed so far.
     fn note(&self, well: bool, took: Duration) -> u64 {
         if took > SLOW {
-            *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + REST);
+            *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(Instant::now() + (took * RESTS).max(REST));
         }
         self.failures.fetch_add(u64::from(!well), Ordering::SeqCst) + u64::from(!well)
     }
@@ -372,16 +358,13 @@ fn time(seconds: i64, nanos: i64) -> SystemTime {
 
 /// From so many files on, one sync of the file system stands for all: it also writes what others changed, such as every
 /// directory and inode that was touched since.
-pub(crate) const TOGETHER: usize = 12;
-/// The same where each sync is slow, so that one after the other would keep clients waiting.
-const TOGETHER_ON_A_SLOW_DISK: usize = 4;
-/// A disk that syncs a file faster than this is not slow.
-const QUICK: Duration = Duration::from_millis(2);
+pub(crate) const TOGETHER: usize = 4;
 /// So many octets, two pages, are written out ahead: most messages fit in them.
 const AHEAD: i64 = 2 * 4096;
 /// A sync of the file system that takes longer writes out what is not ours.
 const SLOW: Duration = Duration::from_millis(250);
-/// For how long it is not tried again then.
+/// For so many times as long it is not tried again then, and for this long at least.
+const RESTS: u32 = 20;
 const REST: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

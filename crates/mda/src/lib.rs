@@ -11,3 +11,4 @@ pub mod message;
 pub mod route;
 pub mod serve;
 pub mod settings;
+pub mod together;

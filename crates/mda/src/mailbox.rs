@@ -11,12 +11,13 @@ use std::time::Duration;
 use durable::{Dir, File};
 use handover::Outcome;
 use mail::EnhancedStatus;
-use mailstore::maildir::Delivery;
+use mailstore::maildir::{self, Delivery};
 use mailstore::{Content, Error, mbox};
 
 use crate::forward::plain;
 use crate::message::{Message, now};
 use crate::settings::{Ownership, Settings};
+use crate::together::Together;
 
 const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -29,9 +30,19 @@ pub struct Maildirs {
 
 impl Maildirs {
     /// Delivers a batch into one Maildir: all are written, synced together, made visible together.
-    pub fn deliver(&mut self, settings: &Settings, root: &Path, messages: &[&Message]) -> Vec<Outcome> {
+    pub fn deliver(
+        &mut self,
+        settings: &Settings,
+        root: &Path,
+        messages: &[&Message],
+        together: &Together,
+    ) -> Vec<Outcome> {
         let outcomes = match self.opened(settings, root) {
-            Ok(at) => batch(settings, (&self.opened[at].1, root), messages, &self.none),
+            Ok(at) => {
+                let ask = messages.iter().any(|message| message.task.together);
+                let sync = |dir: &Dir| if ask { together.sync(dir) } else { None };
+                batch(settings, (&self.opened[at].1, root), messages, (&self.none, &sync))
+            }
             Err(error) => messages.iter().map(|_| refusal(root, &error)).collect(),
         };
         if outcomes.iter().any(|outcome| !matches!(outcome, Outcome::Sent(..))) {
@@ -63,7 +74,7 @@ fn batch(
     settings: &Settings,
     (maildir, root): (&Delivery, &Path),
     messages: &[&Message],
-    none: &Empty,
+    (none, sync): (&Empty, &maildir::SyncAll<'_>),
 ) -> Vec<Outcome> {
     let mut outcomes = vec![over_limit(); messages.len()];
     let fits = |message: &Message| settings.size_limit == 0 || message.task.length <= settings.size_limit;
@@ -72,7 +83,7 @@ fn batch(
     let contents: Result<Vec<Content<'_>>, Error> =
         places.iter().zip(&prefixes).map(|(place, prefix)| content(messages[*place], prefix, none)).collect();
     let results = match contents {
-        Ok(contents) => maildir.deliver_all(&contents),
+        Ok(contents) => maildir.deliver_all(&contents, sync),
         Err(error) => {
             let text = refusal(root, &error);
             places.iter().for_each(|place| outcomes[*place] = text.clone());
@@ -101,14 +112,19 @@ pub fn append(settings: &Settings, path: &Path, message: &Message) -> Outcome {
 }
 
 /// Writes to a file that `.forward` or an alias names: a Maildir when it ends in a slash, else an mbox.
-pub fn file(settings: &Settings, maildirs: &mut Maildirs, name: &str, message: &Message) -> Outcome {
+pub fn file(
+    settings: &Settings,
+    (maildirs, together): (&mut Maildirs, &Together),
+    name: &str,
+    message: &Message,
+) -> Outcome {
     let path = Path::new(name);
     let done = || Outcome::Sent(EnhancedStatus::OK, format!("delivered to file: {name}"));
     if name == "/dev/null" {
         return done();
     }
     if name.ends_with('/') {
-        return match maildirs.deliver(settings, path, &[message]).pop() {
+        return match maildirs.deliver(settings, path, &[message], together).pop() {
             Some(Outcome::Sent(..)) => done(),
             other => other.unwrap_or_else(done),
         };

@@ -20,6 +20,7 @@ use crate::mailbox::{self, Maildirs};
 use crate::message::Message;
 use crate::route::{Step, route};
 use crate::settings::Settings;
+use crate::together::Together;
 use crate::{biff, command, forward};
 
 /// A reply packet is sent when it has grown to this.
@@ -39,6 +40,7 @@ struct Tasks {
 struct Shared {
     settings: Settings,
     socket: OwnedFd,
+    together: Together,
     commands: Mutex<Commands>,
     changed: Condvar,
 }
@@ -56,8 +58,8 @@ struct Commands {
 ///
 /// # Errors
 /// When the socket fails, or the other end does not keep to the protocol.
-pub fn serve(settings: Settings, socket: OwnedFd) -> anyhow::Result<()> {
-    let shared = Arc::new(Shared { settings, socket, commands: Mutex::default(), changed: Condvar::new() });
+pub fn serve(settings: Settings, socket: OwnedFd, together: Together) -> anyhow::Result<()> {
+    let shared = Arc::new(Shared { settings, socket, together, commands: Mutex::default(), changed: Condvar::new() });
     let buffer = vec![0; channel::MAX_PACKET];
     let mut tasks = Tasks { shared, maildirs: Maildirs::default(), swept: None, buffer, runners: Vec::new() };
     let result = tasks.serve();
@@ -131,7 +133,7 @@ impl Tasks {
         }
         for (root, messages) in into {
             let list: Vec<&Message> = messages.iter().collect();
-            let outcomes = self.maildirs.deliver(&shared.settings, &root, &list);
+            let outcomes = self.maildirs.deliver(&shared.settings, &root, &list, &shared.together);
             replies.extend(
                 messages.iter().zip(outcomes).map(|(message, outcome)| Reply { number: message.task.number, outcome }),
             );
@@ -151,7 +153,9 @@ impl Tasks {
                     }
                     outcome
                 }
-                Step::File(name) => mailbox::file(&shared.settings, &mut self.maildirs, name, &message),
+                Step::File(name) => {
+                    mailbox::file(&shared.settings, (&mut self.maildirs, &shared.together), name, &message)
+                }
                 Step::Answer(_) | Step::Command(_) | Step::Maildir(_) => continue,
             };
             shared.reply(vec![Reply { number: message.task.number, outcome }]);
@@ -270,6 +274,7 @@ mod tests {
             offset: 0,
             length: CONTENT.len() as u64,
             what,
+            together: false,
         };
         let mut packet = Writer::default();
         task.write(&mut packet);
@@ -297,7 +302,7 @@ mod tests {
         let home = tempfile::tempdir().expect("home");
         let (here, there) = channel::pair().expect("a pair");
         let settings = settings(home.path());
-        let writer = std::thread::spawn(move || serve(settings, there));
+        let writer = std::thread::spawn(move || serve(settings, there, Together::default()));
         for number in 0..30 {
             let what = if number % 3 == 0 { What::Command("exec cat >/dev/null".into()) } else { What::Mailbox };
             ask(&here, number, what);

@@ -16,7 +16,7 @@
 //! When the connection breaks, smtpd commits what it has offered, and qmgr sees what it has through and forgets it: the
 //! directories tell what became of it. One that is delivered while smtpd is committing it goes as soon as it is committed.
 
-use handover::packet::{Malformed, Reader, Writer};
+use handover::packet::{Malformed, Packed, Reader, Writer};
 use mail::QueueId;
 
 /// The name of the socket in `private`.
@@ -42,9 +42,9 @@ pub(crate) enum Answer {
     Commit(QueueId),
 }
 
-impl Said {
-    pub(crate) fn write(self, to: &mut Writer) {
-        let (kind, id) = match self {
+impl Packed for Said {
+    fn write(&self, to: &mut Writer) {
+        let (kind, id) = match *self {
             Self::Offered(id) => (b'O', id),
             Self::TakenBack(id) => (b'T', id),
             Self::LetGo(id) => (b'L', id),
@@ -53,7 +53,7 @@ impl Said {
         to.id(id);
     }
 
-    pub(crate) fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+    fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
         let (kind, id) = (from.octet()?, from.id()?);
         match kind {
             b'O' => Ok(Self::Offered(id)),
@@ -64,9 +64,9 @@ impl Said {
     }
 }
 
-impl Answer {
-    pub(crate) fn write(self, to: &mut Writer) {
-        let (kind, id) = match self {
+impl Packed for Answer {
+    fn write(&self, to: &mut Writer) {
+        let (kind, id) = match *self {
             Self::Delivered(id) => (b'D', id),
             Self::Commit(id) => (b'C', id),
         };
@@ -74,7 +74,7 @@ impl Answer {
         to.id(id);
     }
 
-    pub(crate) fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+    fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
         let (kind, id) = (from.octet()?, from.id()?);
         match kind {
             b'D' => Ok(Self::Delivered(id)),

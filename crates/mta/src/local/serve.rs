@@ -103,6 +103,7 @@ impl Local {
                     offset: order.offset,
                     length: order.length,
                     what: writing.what,
+                    together: false,
                 };
                 let writers = Rc::clone(&self.writers.borrow());
                 writers.submit(writing.owner, Job { task, file, asked, tries: 0 });

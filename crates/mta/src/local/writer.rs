@@ -22,6 +22,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::decide::Owner;
 use super::serve::Asked;
+use super::syncs::Syncs;
 
 /// The most tasks one writer has at a time.
 const OPEN_TASKS: usize = 200;
@@ -46,6 +47,7 @@ pub(super) struct Writers {
     running: RefCell<HashMap<Owner, mpsc::UnboundedSender<Job>>>,
     places: Semaphore,
     waiting: Cell<usize>,
+    syncs: Rc<Syncs>,
 }
 
 impl Writers {
@@ -56,6 +58,7 @@ impl Writers {
             running: RefCell::default(),
             places: Semaphore::new(MOST_WRITERS),
             waiting: Cell::new(0),
+            syncs: Rc::default(),
         })
     }
 
@@ -99,6 +102,7 @@ impl Writers {
                 }
             }
         }
+        self.syncs.end(open.len());
         drop(place);
         self.running.borrow_mut().remove(&owner);
         jobs.close();
@@ -129,7 +133,9 @@ impl Writers {
         if owner.mailbox_only {
             command.arg("--mailbox-only");
         }
-        let child = command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).spawn()?;
+        let (syncs, asks) = channel::pair()?;
+        let child = command.stdin(Stdio::from(theirs)).stdout(Stdio::from(asks)).spawn()?;
+        tokio::task::spawn_local(Rc::clone(&self.syncs).serve(syncs));
         Ok((Channel::new(ours)?, child))
     }
 
@@ -154,7 +160,12 @@ impl Writers {
                     sending = None;
                 }
                 received = channel.receive(&mut buffer) => match received? {
-                    Some((octets, _)) => take_replies(octets, open)?,
+                    Some((octets, _)) => {
+                        let before = open.len();
+                        let taken = take_replies(octets, open);
+                        self.syncs.end(before - open.len());
+                        taken?;
+                    }
                     None if open.is_empty() => return Ok(()),
                     None => return Err(io::Error::other("ended in the middle of its work")),
                 },
@@ -162,6 +173,7 @@ impl Writers {
                     let Some(mut job) = job else { return Ok(()) };
                     number += 1;
                     job.task.number = number;
+                    job.task.together = self.syncs.begins();
                     packet.clear();
                     job.task.write(&mut packet);
                     open.insert(number, job);

@@ -102,13 +102,12 @@ impl Qmgr {
             }
             let sender = message.sender_for(at);
             let way = self.router.way(sender.as_ref(), &at.recipient.address);
-            if !matches!(way, Way::Local) && self.wait_for_commit(id, slot) {
+            if !matches!(way, Way::Local) && message.wait_for_commit(slot) {
                 continue;
             }
-            let Some(message) = self.active.get_mut(&id) else { return };
+            let Some(at) = message.slots.get(slot) else { continue };
             match way {
                 Way::Local => {
-                    let Some(at) = message.slots.get(slot) else { continue };
                     let user = Windows::user(&at.recipient.address);
                     self.locals.windows.push(&user, (id, slot), message.age);
                 }

@@ -38,7 +38,6 @@ use tokio::time::Instant;
 
 use crate::bounce::Sender;
 use crate::cleanup::Cleanup;
-use crate::prompt::SOCKET;
 use crate::set_up;
 use deliver::{Locals, OPEN_RELAYS, Relays};
 use link::{Dialogue, Event, Sending};
@@ -92,10 +91,7 @@ async fn serve(config: Config, spool: Spool, descriptors: usize) -> Result<(), S
     let ears = listen(&queue.join("public/qmgr")).map_err(|e| format!("{}/public/qmgr: {e}", queue.display()))?;
     let askers = state::listen(&queue.join("public/destinations"))
         .map_err(|e| format!("{}/public/destinations: {e}", queue.display()))?;
-    let door = handover::channel::listen(&queue.join("private").join(SOCKET))
-        .map_err(|e| format!("{}/private/{SOCKET}: {e}", queue.display()))?;
-    let (lenders, mut lent) = unbounded_channel();
-    tokio::spawn(prompt::serve(door, lenders));
+    let mut lent = prompt::open(queue)?;
     let (reports, mut reported) = unbounded_channel();
     let disk = disk::start(spool, policy(&config), reports).map_err(|e| e.to_string())?;
     let (orders, mut happened) = link::<link::Local>(queue);

@@ -5,29 +5,26 @@
 //! asked to commit it; once it stands in `incoming` it is moved to `active`, and is ours.
 
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use daemon::Channel;
 use durable::File;
 use handover::channel;
-use handover::packet::{Malformed, Reader, Writer};
+use handover::packet::{Malformed, Packed, Reader};
 use mail::QueueId;
 use spool::{Queue, QueueFile, Readers};
-use tokio::io::Interest;
-use tokio::net::UnixDatagram;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::disk::Fetch;
 use super::message::{Message, Slot, State};
 use super::run::Qmgr;
 use super::windows::Age;
-use crate::prompt::{Answer, Said};
+use crate::orders::{self, Door};
+use crate::prompt::{Answer, SOCKET, Said};
 
 /// With so many in delivery none is borrowed: mail would wait for its turn rather than be delivered at once.
 const MOST: usize = 256;
-/// How long nobody is let in after that failed.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// What a lender says.
 pub(super) enum Event {
@@ -106,14 +103,6 @@ impl Qmgr {
         self.enlist(message);
     }
 
-    /// This recipient has to wait until the message is ours. False: it is.
-    pub(super) fn wait_for_commit(&mut self, id: QueueId, slot: usize) -> bool {
-        let Some(loan) = self.active.get_mut(&id).and_then(|message| message.loan.as_mut()) else { return false };
-        loan.later.push(slot);
-        loan.ask(id);
-        true
-    }
-
     /// Nothing of a message on loan is in delivery.
     fn settle_loan(&mut self, id: QueueId) {
         let Some(message) = self.active.get_mut(&id) else { return };
@@ -181,7 +170,9 @@ impl Qmgr {
         }
         let mut idle = Vec::new();
         for (id, message) in &mut self.active {
-            let Some(loan) = message.loan.as_mut().filter(|loan| loan.lender.connection == connection) else { continue };
+            let Some(loan) = message.loan.as_mut().filter(|loan| loan.lender.connection == connection) else {
+                continue;
+            };
             if loan.stage == Stage::Moving {
                 continue;
             }
@@ -219,6 +210,14 @@ impl Qmgr {
 }
 
 impl Message {
+    /// This recipient has to wait until the message is ours. False: it is.
+    pub(super) fn wait_for_commit(&mut self, slot: usize) -> bool {
+        let Some(loan) = &mut self.loan else { return false };
+        loan.later.push(slot);
+        loan.ask(self.id);
+        true
+    }
+
     /// All are delivered, nobody is to be told anything, and no dead program of ours may be reading the file still.
     fn is_delivered(&self) -> bool {
         let plain = |slot: &Slot| matches!(slot.state, State::Sent(..) | State::Finished) && slot.succeeded().is_none();
@@ -226,23 +225,19 @@ impl Message {
     }
 }
 
+/// Opens the door to lenders: what they will say.
+pub(super) fn open(queue: &Path) -> Result<UnboundedReceiver<Event>, String> {
+    let path = queue.join("private").join(SOCKET);
+    let door = channel::listen(&path).and_then(Door::new).map_err(|e| format!("{}: {e}", path.display()))?;
+    let (events, said) = unbounded_channel();
+    tokio::spawn(serve(door, events));
+    Ok(said)
+}
+
 /// Lets lenders in for ever.
-pub(super) async fn serve(socket: OwnedFd, events: UnboundedSender<Event>) {
-    // In truth a listening SEQPACKET socket: the runtime only watches it.
-    let Ok(listener) = UnixDatagram::from_std(socket.into()) else { return };
+async fn serve(door: Door, events: UnboundedSender<Event>) {
     for connection in 1.. {
-        let accepted = loop {
-            let ready = listener.readable().await;
-            match ready.and_then(|()| listener.try_io(Interest::READABLE, || channel::accept(&listener))) {
-                Ok(socket) => break socket,
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                Err(error) => {
-                    tracing::warn!("cannot accept a connection: {error}");
-                    tokio::time::sleep(PAUSE).await;
-                }
-            }
-        };
-        tokio::spawn(attend(accepted, connection, events.clone()));
+        tokio::spawn(attend(door.next().await, connection, events.clone()));
     }
 }
 
@@ -250,7 +245,7 @@ async fn attend(socket: OwnedFd, connection: u64, events: UnboundedSender<Event>
     let Ok(channel) = Channel::new(socket).map(Arc::new) else { return };
     let (answers, to_send) = unbounded_channel();
     let lender = Lender { connection, answers };
-    let sender = tokio::spawn(send(Arc::clone(&channel), to_send));
+    let sender = tokio::spawn(orders::send(Arc::clone(&channel), to_send));
     let mut buffer = vec![0; channel::MAX_PACKET];
     while let Ok(Some((packet, files))) = channel.receive(&mut buffer).await {
         if read(packet, files, &lender, &events).is_err() {
@@ -274,21 +269,4 @@ fn read(packet: &[u8], files: Vec<OwnedFd>, lender: &Lender, to: &UnboundedSende
         let _ = to.send(event);
     }
     Ok(())
-}
-
-/// Answers that gathered while a packet was being sent leave in the next one together.
-async fn send(channel: Arc<Channel>, mut answers: UnboundedReceiver<Answer>) {
-    let mut packet = Writer::default();
-    while let Some(first) = answers.recv().await {
-        packet.clear();
-        first.write(&mut packet);
-        while packet.octets().len() < channel::MAX_PACKET / 2
-            && let Ok(next) = answers.try_recv()
-        {
-            next.write(&mut packet);
-        }
-        if channel.send(packet.octets(), &[]).await.is_err() {
-            return;
-        }
-    }
 }

@@ -81,7 +81,7 @@ impl Committer {
 
 fn offer(prompt: &Prompt, waiting: &mpsc::Receiver<Job>, commits: &mpsc::Sender<Job>) {
     while let Ok(job) = waiting.recv() {
-        if let Err(job) = prompt.offer(job) {
+        if let Some(job) = prompt.offer(job) {
             let _ = commits.send(job);
         }
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use daemon::Channel;
 use handover::channel;
-use handover::packet::{Reader, Writer};
+use handover::packet::{Packed, Reader, Writer};
 use mail::QueueId;
 
 use super::committer::{Committer, Job, Safe};
@@ -46,20 +46,20 @@ impl Prompt {
     }
 
     /// Writes the message to its file and gives it to qmgr; what cannot go that way comes back.
-    pub(super) fn offer(&self, mut job: Job) -> Result<(), Job> {
+    pub(super) fn offer(&self, mut job: Job) -> Option<Job> {
         let id = job.message.id();
-        let Ok(file) = job.message.offer() else { return Err(job) };
+        let Ok(file) = job.message.offer() else { return Some(job) };
         let mut link = self.link();
         let mut packet = Writer::default();
         link.let_go.iter().for_each(|id| Said::LetGo(*id).write(&mut packet));
         Said::Offered(id).write(&mut packet);
         let sent = link.socket.as_ref().is_some_and(|socket| channel::send(socket, packet.octets(), &[file]).is_ok());
         if !sent {
-            return Err(job);
+            return Some(job);
         }
         link.let_go.clear();
         link.offered.insert(id, job);
-        Ok(())
+        None
     }
 
     /// Takes back a message that takes long. `None`: its end is near.

@@ -1,0 +1,129 @@
+//! One sync for the mailboxes of many users, see [`handover::together`].
+//!
+//! What is asked for while a sync runs is served by the next one, all of it. Nobody waits for a timer. When few deliveries
+//! are in progress nobody is told to ask: each writer syncs its own files then.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use daemon::Channel;
+use durable::FileSystem;
+use handover::Synced;
+
+/// With so many tasks open at a time their writers are told to ask.
+const MANY: usize = 4;
+/// So many file systems are known at most.
+const MOST: usize = 64;
+
+/// The file systems mail is written to.
+#[derive(Default)]
+pub(super) struct Syncs {
+    open: Cell<usize>,
+    known: RefCell<HashMap<u64, Disk>>,
+}
+
+#[derive(Default)]
+struct Disk {
+    /// `None` while a thread syncs it.
+    at_rest: Option<FileSystem>,
+    /// Nobody can sync it for others.
+    alone: bool,
+    /// Who asked since that sync began.
+    waiting: Vec<Rc<Channel>>,
+}
+
+/// This file system is not synced for others.
+struct Alone;
+
+impl Syncs {
+    /// A task begins; whether its writer is to ask.
+    pub(super) fn begins(&self) -> bool {
+        self.open.set(self.open.get() + 1);
+        self.open.get() >= MANY
+    }
+
+    /// Tasks end.
+    pub(super) fn end(&self, tasks: usize) {
+        self.open.set(self.open.get().saturating_sub(tasks));
+    }
+
+    /// Answers a writer's questions until it closes its end.
+    pub(super) async fn serve(self: Rc<Self>, socket: OwnedFd) {
+        let Ok(channel) = Channel::new(socket).map(Rc::new) else { return };
+        let mut buffer = [0; 8];
+        while let Ok(Some((packet, _))) = channel.receive(&mut buffer).await {
+            let Ok(device) = packet.try_into().map(u64::from_le_bytes) else { return };
+            self.asked(device, &channel).await;
+        }
+    }
+
+    async fn asked(self: &Rc<Self>, device: u64, channel: &Rc<Channel>) {
+        if !self.known.borrow().contains_key(&device) {
+            let file_system = if self.known.borrow().len() < MOST { FileSystem::of(device) } else { None };
+            let disk = Disk { alone: file_system.is_none(), at_rest: file_system, waiting: Vec::new() };
+            self.known.borrow_mut().insert(device, disk);
+        }
+        match self.wait(device, channel) {
+            Ok(Some(file_system)) => drop(tokio::task::spawn_local(Rc::clone(self).sync(device, file_system))),
+            Ok(None) => {}
+            Err(Alone) => answer(channel, Synced::Yourself).await,
+        }
+    }
+
+    /// Somebody waits for the next sync; if none is running, here is what to begin one with.
+    fn wait(&self, device: u64, channel: &Rc<Channel>) -> Result<Option<FileSystem>, Alone> {
+        let mut known = self.known.borrow_mut();
+        let disk = known.get_mut(&device).filter(|disk| !disk.alone).ok_or(Alone)?;
+        disk.waiting.push(Rc::clone(channel));
+        Ok(disk.at_rest.take())
+    }
+
+    /// Syncs as long as somebody waits for it.
+    async fn sync(self: Rc<Self>, device: u64, mut file_system: FileSystem) {
+        loop {
+            // Whoever is ready to ask does so first.
+            tokio::task::yield_now().await;
+            let asked = match self.known.borrow_mut().get_mut(&device) {
+                Some(disk) if disk.waiting.is_empty() => {
+                    disk.at_rest = Some(file_system);
+                    return;
+                }
+                Some(disk) => std::mem::take(&mut disk.waiting),
+                None => return,
+            };
+            let work = move || {
+                let outcome = file_system.sync();
+                (file_system, outcome)
+            };
+            let synced = tokio::task::spawn_blocking(work).await;
+            let (back, outcome) = match synced {
+                Ok((back, outcome)) => (Some(back), told(outcome)),
+                Err(_) => (None, Synced::Failed),
+            };
+            for channel in asked {
+                answer(&channel, outcome).await;
+            }
+            let Some(back) = back else { return };
+            file_system = back;
+        }
+    }
+}
+
+fn told(outcome: Option<io::Result<()>>) -> Synced {
+    match outcome {
+        None => Synced::Yourself,
+        Some(Ok(())) => Synced::Done,
+        Some(Err(error)) => {
+            tracing::error!("cannot sync the mailboxes: {error}");
+            Synced::Failed
+        }
+    }
+}
+
+/// A writer that is gone needs no answer.
+async fn answer(channel: &Channel, synced: Synced) {
+    let _ = channel.send(&synced.packet(), &[]).await;
+}
