@@ -26,21 +26,22 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Maildirs {
     opened: Vec<(PathBuf, Delivery)>,
     none: Empty,
+    together: Together,
 }
 
 impl Maildirs {
+    /// None yet.
+    #[must_use]
+    pub fn new(together: Together) -> Self {
+        Self { together, ..Self::default() }
+    }
+
     /// Delivers a batch into one Maildir: all are written, synced together, made visible together.
-    pub fn deliver(
-        &mut self,
-        settings: &Settings,
-        root: &Path,
-        messages: &[&Message],
-        together: &Together,
-    ) -> Vec<Outcome> {
+    pub fn deliver(&mut self, settings: &Settings, root: &Path, messages: &[&Message]) -> Vec<Outcome> {
         let outcomes = match self.opened(settings, root) {
             Ok(at) => {
                 let ask = messages.iter().any(|message| message.task.together);
-                let sync = |dir: &Dir| if ask { together.sync(dir) } else { None };
+                let sync = |dir: &Dir| if ask { self.together.sync(dir) } else { None };
                 batch(settings, (&self.opened[at].1, root), messages, (&self.none, &sync))
             }
             Err(error) => messages.iter().map(|_| refusal(root, &error)).collect(),
@@ -112,19 +113,14 @@ pub fn append(settings: &Settings, path: &Path, message: &Message) -> Outcome {
 }
 
 /// Writes to a file that `.forward` or an alias names: a Maildir when it ends in a slash, else an mbox.
-pub fn file(
-    settings: &Settings,
-    (maildirs, together): (&mut Maildirs, &Together),
-    name: &str,
-    message: &Message,
-) -> Outcome {
+pub fn file(settings: &Settings, maildirs: &mut Maildirs, name: &str, message: &Message) -> Outcome {
     let path = Path::new(name);
     let done = || Outcome::Sent(EnhancedStatus::OK, format!("delivered to file: {name}"));
     if name == "/dev/null" {
         return done();
     }
     if name.ends_with('/') {
-        return match maildirs.deliver(settings, path, &[message], together).pop() {
+        return match maildirs.deliver(settings, path, &[message]).pop() {
             Some(Outcome::Sent(..)) => done(),
             other => other.unwrap_or_else(done),
         };

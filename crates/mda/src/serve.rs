@@ -40,7 +40,6 @@ struct Tasks {
 struct Shared {
     settings: Settings,
     socket: OwnedFd,
-    together: Together,
     commands: Mutex<Commands>,
     changed: Condvar,
 }
@@ -59,9 +58,9 @@ struct Commands {
 /// # Errors
 /// When the socket fails, or the other end does not keep to the protocol.
 pub fn serve(settings: Settings, socket: OwnedFd, together: Together) -> anyhow::Result<()> {
-    let shared = Arc::new(Shared { settings, socket, together, commands: Mutex::default(), changed: Condvar::new() });
+    let shared = Arc::new(Shared { settings, socket, commands: Mutex::default(), changed: Condvar::new() });
     let buffer = vec![0; channel::MAX_PACKET];
-    let mut tasks = Tasks { shared, maildirs: Maildirs::default(), swept: None, buffer, runners: Vec::new() };
+    let mut tasks = Tasks { shared, maildirs: Maildirs::new(together), swept: None, buffer, runners: Vec::new() };
     let result = tasks.serve();
     {
         let mut commands = tasks.shared.locked();
@@ -133,7 +132,7 @@ impl Tasks {
         }
         for (root, messages) in into {
             let list: Vec<&Message> = messages.iter().collect();
-            let outcomes = self.maildirs.deliver(&shared.settings, &root, &list, &shared.together);
+            let outcomes = self.maildirs.deliver(&shared.settings, &root, &list);
             replies.extend(
                 messages.iter().zip(outcomes).map(|(message, outcome)| Reply { number: message.task.number, outcome }),
             );
@@ -153,9 +152,7 @@ impl Tasks {
                     }
                     outcome
                 }
-                Step::File(name) => {
-                    mailbox::file(&shared.settings, (&mut self.maildirs, &shared.together), name, &message)
-                }
+                Step::File(name) => mailbox::file(&shared.settings, &mut self.maildirs, name, &message),
                 Step::Answer(_) | Step::Command(_) | Step::Maildir(_) => continue,
             };
             shared.reply(vec![Reply { number: message.task.number, outcome }]);

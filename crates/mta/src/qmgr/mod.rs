@@ -111,18 +111,10 @@ async fn serve(config: Config, spool: Spool, descriptors: usize) -> Result<(), S
         qmgr.note();
         let due = qmgr.next_due().unwrap_or(LOOK).max(Duration::from_millis(10));
         tokio::select! {
-            Some(report) = reported.recv() => {
-                std::iter::once(report).chain(std::iter::from_fn(|| reported.try_recv().ok())).for_each(|report| qmgr.reported(report));
-            }
-            Some(event) = happened.recv() => {
-                std::iter::once(event).chain(std::iter::from_fn(|| happened.try_recv().ok())).for_each(|event| qmgr.local_happened(event));
-            }
-            Some(event) = relayed.recv() => {
-                std::iter::once(event).chain(std::iter::from_fn(|| relayed.try_recv().ok())).for_each(|event| qmgr.relay_happened(event));
-            }
-            Some(event) = lent.recv() => {
-                std::iter::once(event).chain(std::iter::from_fn(|| lent.try_recv().ok())).for_each(|event| qmgr.lender_said(event));
-            }
+            Some(report) = reported.recv() => with_more(report, &mut reported).for_each(|report| qmgr.reported(report)),
+            Some(event) = happened.recv() => with_more(event, &mut happened).for_each(|event| qmgr.local_happened(event)),
+            Some(event) = relayed.recv() => with_more(event, &mut relayed).for_each(|event| qmgr.relay_happened(event)),
+            Some(event) = lent.recv() => with_more(event, &mut lent).for_each(|event| qmgr.lender_said(event)),
             received = ears.recv(&mut datagram) => if let Ok(length) = received {
                 qmgr.heard(&datagram[..length]);
                 while let Ok(length) = ears.try_recv(&mut datagram) {
@@ -146,6 +138,11 @@ async fn serve(config: Config, spool: Spool, descriptors: usize) -> Result<(), S
     }
     end(qmgr, (happened, relayed), reported, (ears, lent)).await;
     Ok(())
+}
+
+/// The first, and what has come in the meantime.
+fn with_more<T>(first: T, from: &mut UnboundedReceiver<T>) -> impl Iterator<Item = T> {
+    std::iter::once(first).chain(std::iter::from_fn(|| from.try_recv().ok()))
 }
 
 /// Our ends of a connection to a delivery program.
