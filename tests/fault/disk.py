@@ -291,7 +291,8 @@ def a_slow_disk():
     with System(services=["master"], **SOON) as system:
         works_again(system)
         calls = "fsync,fdatasync,syncfs"
-        with inject.traced(system.pids("smtpd"), "-e", f"trace={calls}", "-e", f"inject={calls}:delay_enter=3000000") as out:
+        slow = [pid for program in ("smtpd", "local", "mda") for pid in system.pids(program)]
+        with inject.traced(slow, "-e", f"trace={calls}", "-e", f"inject={calls}:delay_enter=3000000") as out:
             errors = []
             senders = [threading.Thread(target=guarded, args=(errors, system.send, "kevin", str(n))) for n in range(10)]
             start = time.monotonic()

@@ -87,9 +87,9 @@ class Student:
         self.settle()
 
     def settle(self):
-        """Until nothing is on its way. (A file that ends in .tmp is no message.)"""
+        """Until nothing is on its way."""
         places = [self.system.queue / name for name in ("maildrop", "incoming", "active")]
-        self.system.wait("rest in the queue", lambda: all(name.endswith(".tmp") for place in places for name in os.listdir(place)))
+        self.system.wait("rest in the queue", lambda: not any(os.listdir(place) for place in places))
 
     def dialogue(self, port, wanted):
         self.session = self.system.connect(port)

@@ -401,6 +401,18 @@ def a_renewed_certificate_is_used(system):
 
 
 @test()
+def a_reload_keeps_nobody_out(system):
+    """Whoever comes while a new front takes over is greeted, by the old one or the new one."""
+    system.maildir("kevin")
+    for _ in range(40):
+        system.keeper.send_signal(signal.SIGHUP)
+        for _ in range(10):
+            with socket.create_connection(("127.0.0.1", system.port), LIMIT) as client:
+                greeting = client.recv(100)
+                assert greeting.startswith(b"+OK"), f"greeted with {greeting!r}"
+
+
+@test()
 def a_dead_front_and_a_dead_worker_are_replaced(system):
     system.maildir("kevin", message("Test"))
     client = system.pop("kevin")

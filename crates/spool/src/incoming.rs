@@ -11,7 +11,7 @@ use durable::{Dir, File, Lock, Patience};
 use mail::{Envelope, QueueId};
 
 use super::format::{self, MESSAGE_RECORD, Origin};
-use super::pool::{Pool, Spare};
+use super::pool::Pool;
 use super::{Names, TEMPORARY};
 
 /// A message that is not promised to anybody yet; dropped, it leaves nothing.
@@ -23,8 +23,6 @@ pub struct Incoming {
     /// What is not yet in the file; first of all the prologue.
     buffer: Vec<u8>,
     file: Option<File>,
-    /// The name of the file until it gets its own.
-    temporary: String,
     completed: bool,
     /// Where the `M` record stands.
     message_record: u64,
@@ -64,7 +62,6 @@ impl Incoming {
             message_record: (buffer.len() - MESSAGE_RECORD) as u64,
             buffer,
             file: None,
-            temporary: format!("{id}{TEMPORARY}"),
             completed: false,
             written: 0,
             content: 0,
@@ -133,7 +130,7 @@ impl Incoming {
     pub fn commit_into(mut self, dir: &Dir) -> io::Result<QueueId> {
         self.complete()?;
         self.file()?.sync()?;
-        self.dir.rename_new(&self.temporary, dir, &self.id.name())?;
+        self.dir.rename_new(&self.temporary(), dir, &self.id.name())?;
         self.dir = dir.clone();
         self.named = true;
         self.dir.sync_shared()?;
@@ -160,18 +157,15 @@ impl Incoming {
     /// The disk's, as [`Incoming::commit`]. `Unsupported` on a disk whose files cannot be passed on.
     pub fn offer(&mut self) -> io::Result<BorrowedFd<'_>> {
         self.complete()?;
-        let file = self.file()?;
-        // See [`super::Spool::clean`]: this file may wait long for its next message.
-        file.lock(Lock::Exclusive, Patience::None).ok();
-        file.fd().ok_or_else(|| io::ErrorKind::Unsupported.into())
+        self.file()?.fd().ok_or_else(|| io::ErrorKind::Unsupported.into())
     }
 
     /// The message is where it belongs, durably, and nobody reads its file any more.
     pub fn done(mut self) {
-        let (Some(file), Some(pool)) = (self.file.take(), &self.pool) else { return };
-        let spare = Spare { name: std::mem::take(&mut self.temporary), file };
-        if let Some(Spare { name, .. }) = pool.keep(spare) {
-            self.dir.unlink(&name).ok();
+        self.file = None;
+        let kept = self.pool.as_ref().is_some_and(|pool| pool.take_back(&self.dir, &self.temporary(), self.id));
+        if !kept {
+            self.dir.unlink(&self.temporary()).ok();
         }
     }
 
@@ -189,9 +183,7 @@ impl Incoming {
             // Zeros: where a used file goes on with octets of its former life, no record begins; a new file has room to be
             // used again.
             self.buffer.resize((self.buffer.len() + 1).next_multiple_of(BLOCK), 0);
-            if let Some(spare) = self.pool.as_ref().and_then(|pool| pool.claim(&self.dir, &self.temporary)) {
-                (self.temporary, self.file) = (spare.name, Some(spare.file));
-            }
+            self.file = self.pool.as_ref().and_then(|pool| pool.claim(&self.dir, &self.temporary()));
             self.flush()?;
         } else {
             self.flush()?;
@@ -202,7 +194,7 @@ impl Incoming {
     }
 
     fn rename(&mut self) -> io::Result<()> {
-        self.dir.rename_new(&self.temporary, &self.dir, &self.id.name())?;
+        self.dir.rename_new(&self.temporary(), &self.dir, &self.id.name())?;
         self.named = true;
         Ok(())
     }
@@ -219,7 +211,7 @@ impl Incoming {
         }
         self.failed = true;
         if self.file.is_none() {
-            self.file = Some(self.dir.create(&self.temporary, self.mode)?);
+            self.file = Some(self.dir.create(&self.temporary(), self.mode)?);
         }
         self.file()?.write_at(&self.buffer, self.written)?;
         self.written += self.buffer.len() as u64;
@@ -231,13 +223,17 @@ impl Incoming {
     fn file(&self) -> io::Result<&File> {
         self.file.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
+
+    fn temporary(&self) -> String {
+        format!("{}{TEMPORARY}", self.id)
+    }
 }
 
 impl Drop for Incoming {
     /// A file is there only if the commit did not come to its end.
     fn drop(&mut self) {
         if self.file.is_some() {
-            let name = if self.named { self.id.name() } else { std::mem::take(&mut self.temporary) };
+            let name = if self.named { self.id.name() } else { self.temporary() };
             self.dir.unlink(&name).ok();
         }
     }

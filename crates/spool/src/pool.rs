@@ -10,7 +10,7 @@
 //! | gone | `free/ID.tmp` | sync of `active`, then `rename` → `free/ID` | a file in `free` | removed at start |
 //! | free | `free/ID` | `rename_new` → `incoming/NEW.tmp` | either name | removed at start, or [`super::Spool::clean`] |
 //!
-//! | done | `incoming/NEW.tmp`, whose message was delivered before it was promised | is overwritten | a file that is none | [`super::Spool::clean`] |
+//! | done | `incoming/ID.tmp`, whose message was delivered before it was promised | `rename_new` → `free/ID` | either name | removed at start, or [`super::Spool::clean`] |
 //!
 //! Only after the sync may the file be overwritten: else a power cut could bring the old name back with a stranger's octets.
 //! Nobody may have a file open that goes here, see [`super::Finished`]; whoever takes one checks that it has no second name.
@@ -29,16 +29,8 @@ use super::TEMPORARY;
 pub(crate) struct Pool {
     free: Dir,
     names: Mutex<Names>,
-    /// Open temporary files that never were a message's own: the first to be used again.
-    spares: Mutex<Vec<Spare>>,
     /// How many have been put in since they were last counted.
     room: AtomicUsize,
-}
-
-/// A file for a message that is to be written, under a temporary name in `incoming`.
-pub(crate) struct Spare {
-    pub(crate) name: String,
-    pub(crate) file: File,
 }
 
 #[derive(Default)]
@@ -49,14 +41,11 @@ struct Names {
 
 impl Pool {
     pub(super) fn new(free: Dir) -> Self {
-        Self { free, names: Mutex::default(), spares: Mutex::default(), room: AtomicUsize::new(0) }
+        Self { free, names: Mutex::default(), room: AtomicUsize::new(0) }
     }
 
-    /// Takes a spare file, or a free one for itself as `incoming/temporary`; `None`: make a new one.
-    pub(super) fn claim(&self, incoming: &Dir, temporary: &str) -> Option<Spare> {
-        if let Some(spare) = self.spares().pop() {
-            return Some(spare);
-        }
+    /// Takes a free file for itself as `incoming/temporary`; `None`: make a new one.
+    pub(super) fn claim(&self, incoming: &Dir, temporary: &str) -> Option<File> {
         while let Some(name) = self.next_name() {
             // Another program may have been faster.
             if self.free.rename_new(&name, incoming, temporary).is_err() {
@@ -66,29 +55,29 @@ impl Pool {
             if let Ok(file) = file
                 && file.meta().is_ok_and(|meta| meta.links == 1)
             {
-                return Some(Spare { name: temporary.to_owned(), file });
+                return Some(file);
             }
             incoming.unlink(temporary).ok();
         }
         None
     }
 
-    /// Keeps a file that nobody else has open for the next message; gives back one too many.
-    pub(super) fn keep(&self, spare: Spare) -> Option<Spare> {
-        let mut spares = self.spares();
-        if spares.len() >= MOST_SPARES || spare.file.meta().is_ok_and(|meta| meta.size > LARGEST) {
-            return Some(spare);
+    /// Takes in a file that never had the name of a message; nobody has it open. False: there is no room.
+    pub(super) fn take_back(&self, incoming: &Dir, temporary: &str, id: QueueId) -> bool {
+        let small = incoming.stat(temporary).is_ok_and(|meta| meta.size <= LARGEST);
+        let taken = small && self.has_room() && incoming.rename_new(temporary, &self.free, &id.name()).is_ok();
+        if taken {
+            self.names().list.push(id.name());
         }
-        spares.push(spare);
-        None
+        taken
     }
 
-    fn spares(&self) -> MutexGuard<'_, Vec<Spare>> {
-        self.spares.lock().unwrap_or_else(PoisonError::into_inner)
+    fn names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn next_name(&self) -> Option<String> {
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names = self.names();
         if names.list.is_empty() && names.listed.is_none_or(|at| at.elapsed() > LOOK_AGAIN) {
             names.listed = Some(Instant::now());
             names.list = self.listed().unwrap_or_default();
@@ -155,8 +144,6 @@ fn waiting(id: QueueId) -> String {
 
 /// Files above this size are not kept.
 const LARGEST: u64 = 64 * 1024;
-/// So many open spare files at most.
-const MOST_SPARES: usize = 64;
 /// So many free files at most, about.
 const MOST: usize = 1024;
 /// After so many the free files are counted again.

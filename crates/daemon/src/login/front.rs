@@ -136,7 +136,8 @@ impl<P: Protocol> Front<P> {
             ToFront::Certificate { chain, key } => self.use_certificate(&chain, key.expose()),
             ToFront::Listen(security) => {
                 let listener = descriptors.pop().ok_or_else(|| io::Error::other("a listener without its socket"))?;
-                tokio::spawn(self.clone().accept(adopt(listener)?, security));
+                // Among the visits: retired, we are not finished before the last who was let in is served.
+                self.visits.spawn(self.clone().accept(adopt(listener)?, security));
             }
             ToFront::Admission { id, outcome, user, pid } => {
                 if let Some(waiting) = self.waiting().remove(&id) {
