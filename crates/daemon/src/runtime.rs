@@ -1,8 +1,8 @@
 //! The runtime of a program.
 //!
 //! tokio panics where it cannot make the pair of sockets by which signals wake it: once a process, with the first runtime. So
-//! a pair is made and given back before. It panics, too, where it cannot start the threads that do its work: then the
-//! program ends in the same way. So a program for which there is no descriptor, no memory or no thread says so in one line and ends, to be started again.
+//! a pair is made and given back before. It panics, too, where it cannot start the threads that do its work. Either way a program
+//! for which there is no descriptor, no memory or no thread says so in one line and ends, to be started again.
 
 use std::io;
 use std::os::unix::net::UnixStream;
