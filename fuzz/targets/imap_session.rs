@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use fuzz::{Chance, drive};
-use imap::question::{Changes, Counts, Data, Folder, FolderKind, Known, Large, Opened, Trouble};
+use imap::question::{Changes, Children, Counts, Data, Folder, FolderKind, Known, Large, Opened, Trouble};
 use imap::session::Settings;
 use imap::{Answer, Question, Session};
 use libfuzzer_sys::fuzz_target;
@@ -29,7 +29,7 @@ fn world(question: Question, chance: &mut Chance) -> Answer {
         Question::Folders => Answer::Folders(vec![Folder {
             name: "INBOX".into(),
             kind: FolderKind::Mailbox,
-            has_children: false,
+            children: Children::None,
             subscribed: true,
             uses: Vec::new(),
         }]),

@@ -7,10 +7,10 @@ use fuzz::{Chance, drive};
 use libfuzzer_sys::fuzz_target;
 use mail::{Address, Body, Envelope, Recipient};
 use sasl::client::{Login, Mechanism};
-use smtp::downgrade::Sealed;
 use smtp::client::{
     Answer, Authentication, Dialect, Fate, Host, Message, Myself, Question, Session, Settings, TlsWish,
 };
+use smtp::downgrade::Sealed;
 use wire::Secret;
 
 fuzz_target!(|data: &[u8]| {
