@@ -183,13 +183,13 @@ impl RawDir for RealDir {
     }
 
     fn sync_files(&self, files: &[&dyn RawFile]) -> Vec<io::Result<()>> {
-        let begin = Instant::now();
         if files.len() < TOGETHER || self.together.rests() {
             if files.len() > 1 {
                 files.iter().filter_map(|file| file.fd()).for_each(begin_writing);
             }
             return files.iter().map(|file| file.sync()).collect();
         }
+        let begin = Instant::now();
         let synced = nix::unistd::syncfs(&self.fd).map_err(io::Error::from);
         let failures = self.together.note(synced.is_ok(), begin.elapsed());
         let lost = || Err(io::Error::from_raw_os_error(nix::libc::EIO));

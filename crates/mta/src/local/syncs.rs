@@ -12,6 +12,7 @@ use std::rc::Rc;
 use daemon::Channel;
 use durable::FileSystem;
 use handover::Synced;
+use tokio::sync::oneshot;
 
 /// With so many tasks open at a time their writers are told to ask.
 const MANY: usize = 4;
@@ -32,7 +33,7 @@ struct Disk {
     /// Nobody can sync it for others.
     alone: bool,
     /// Who asked since that sync began.
-    waiting: Vec<Rc<Channel>>,
+    waiting: Vec<oneshot::Sender<Synced>>,
 }
 
 /// This file system is not synced for others.
@@ -50,34 +51,42 @@ impl Syncs {
         self.open.set(self.open.get().saturating_sub(tasks));
     }
 
-    /// Answers a writer's questions until it closes its end.
+    /// Answers a writer's questions, one after another, until it closes its end. One that does not listen stops nobody else.
     pub(super) async fn serve(self: Rc<Self>, socket: OwnedFd) {
-        let Ok(channel) = Channel::new(socket).map(Rc::new) else { return };
+        let Ok(channel) = Channel::new(socket) else { return };
         let mut buffer = [0; 8];
         while let Ok(Some((packet, _))) = channel.receive(&mut buffer).await {
             let Ok(device) = packet.try_into().map(u64::from_le_bytes) else { return };
-            self.asked(device, &channel).await;
+            let synced = self.asked(device).await;
+            if channel.send(&synced.packet(), &[]).await.is_err() {
+                return;
+            }
         }
     }
 
-    async fn asked(self: &Rc<Self>, device: u64, channel: &Rc<Channel>) {
+    async fn asked(self: &Rc<Self>, device: u64) -> Synced {
         if !self.known.borrow().contains_key(&device) {
-            let file_system = if self.known.borrow().len() < MOST { FileSystem::of(device) } else { None };
+            if self.known.borrow().len() >= MOST {
+                return Synced::Yourself;
+            }
+            let file_system = FileSystem::of(device);
             let disk = Disk { alone: file_system.is_none(), at_rest: file_system, waiting: Vec::new() };
             self.known.borrow_mut().insert(device, disk);
         }
-        match self.wait(device, channel) {
+        let (told, outcome) = oneshot::channel();
+        match self.wait(device, told) {
             Ok(Some(file_system)) => drop(tokio::task::spawn_local(Rc::clone(self).sync(device, file_system))),
             Ok(None) => {}
-            Err(Alone) => answer(channel, Synced::Yourself).await,
+            Err(Alone) => return Synced::Yourself,
         }
+        outcome.await.unwrap_or(Synced::Failed)
     }
 
     /// Somebody waits for the next sync; if none is running, here is what to begin one with.
-    fn wait(&self, device: u64, channel: &Rc<Channel>) -> Result<Option<FileSystem>, Alone> {
+    fn wait(&self, device: u64, told: oneshot::Sender<Synced>) -> Result<Option<FileSystem>, Alone> {
         let mut known = self.known.borrow_mut();
         let disk = known.get_mut(&device).filter(|disk| !disk.alone).ok_or(Alone)?;
-        disk.waiting.push(Rc::clone(channel));
+        disk.waiting.push(told);
         Ok(disk.at_rest.take())
     }
 
@@ -103,8 +112,8 @@ impl Syncs {
                 Ok((back, outcome)) => (Some(back), told(outcome)),
                 Err(_) => (None, Synced::Failed),
             };
-            for channel in asked {
-                answer(&channel, outcome).await;
+            for asker in asked {
+                let _ = asker.send(outcome);
             }
             let Some(back) = back else { return };
             file_system = back;
@@ -121,9 +130,4 @@ fn told(outcome: Option<io::Result<()>>) -> Synced {
             Synced::Failed
         }
     }
-}
-
-/// A writer that is gone needs no answer.
-async fn answer(channel: &Channel, synced: Synced) {
-    let _ = channel.send(&synced.packet(), &[]).await;
 }
