@@ -39,11 +39,12 @@ struct Cursor {
     last: u8,
 }
 
-/// The octets of a message as they are kept: a header in memory, then a range of a file.
+/// The octets of a message as they are kept: a header in memory, then a range of a file, then what the file lacks.
 pub(crate) struct Raw<'a> {
     pub(crate) header: &'a [u8],
     pub(crate) file: &'a File,
     pub(crate) range: Range<u64>,
+    pub(crate) end: &'a [u8],
 }
 
 impl Reading {
@@ -54,18 +55,17 @@ impl Reading {
     /// Octets from `offset` on, at most `limit` and not always so many; none at the end.
     pub(crate) fn read(&mut self, offset: u64, limit: usize) -> Result<Vec<u8>, Error> {
         let Self { source: Source::File(file), at, .. } = self else { return Err(Error::NoMessage) };
-        read(&Raw { header: &[], file, range: 0..u64::MAX }, at, (offset, limit))
+        read(&Raw { header: &[], file, range: 0..u64::MAX, end: &[] }, at, (offset, limit))
     }
 
     /// The same of an mbox, whose body is there now.
     pub(crate) fn read_in(
         &mut self,
-        (file, body): (&File, Range<u64>),
-        offset: u64,
-        limit: usize,
+        (file, range, end): (&File, Range<u64>, &[u8]),
+        (offset, limit): (u64, usize),
     ) -> Result<Vec<u8>, Error> {
         let Self { source: Source::Header(header), at, .. } = self else { return Err(Error::NoMessage) };
-        read(&Raw { header, file, range: body }, at, (offset, limit))
+        read(&Raw { header, file, range, end }, at, (offset, limit))
     }
 }
 
@@ -104,6 +104,10 @@ impl Raw<'_> {
             return Ok(rest[..rest.len().min(PIECE)].to_vec());
         }
         let from = self.range.start.saturating_add(at - header);
+        if from >= self.range.end {
+            let past = usize::try_from(from - self.range.end).unwrap_or(usize::MAX);
+            return Ok(self.end.get(past..).unwrap_or_default().to_vec());
+        }
         let left = usize::try_from(self.range.end.saturating_sub(from)).unwrap_or(usize::MAX);
         let mut piece = vec![0; PIECE.min(left)];
         let mut filled = 0;

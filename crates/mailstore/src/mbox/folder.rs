@@ -190,7 +190,9 @@ impl Mbox {
             }
             let notes = self.notes(at, first_kept).text().into_bytes();
             match render::region(&self.entries[at]) {
-                Some((start, end)) if end - start == notes.len() as u64 => fitting.push((at, start, notes)),
+                Some((start, end)) if !self.entries[at].cut_off && end - start == notes.len() as u64 => {
+                    fitting.push((at, start, notes))
+                }
                 _ => rewrite_from = Some(rewrite_from.map_or(at, |from: usize| from.min(at))),
             }
         }
@@ -230,7 +232,7 @@ impl Mbox {
         let entry = &self.entries[at];
         let base = (Some(at) == first_kept).then_some(&self.base);
         let fallback = self.snapshot.uid_next;
-        let content_length = entry.counted.then_some(entry.end - entry.body);
+        let content_length = entry.counted.then_some(entry.end - entry.body + u64::from(entry.cut_off));
         Notes { base, uid: entry.uid.unwrap_or(fallback), flags: &entry.flags, old: entry.old, content_length }
     }
 
@@ -269,6 +271,7 @@ impl Mbox {
         let mut message = render::header(&file, entry)?;
         message.push(b'\n');
         render::read_to(&file, entry.body..entry.end, &mut message)?;
+        message.extend_from_slice(entry.missing_end());
         Ok(to_crlf(message))
     }
 
@@ -282,7 +285,7 @@ impl Mbox {
     pub(crate) fn read_from(&mut self, reading: &mut Reading, offset: u64, limit: usize) -> Result<Vec<u8>, Error> {
         let file = self.file(reading.uid)?;
         let entry = self.entry(reading.uid)?;
-        reading.read_in((&file, entry.body..entry.end), offset, limit)
+        reading.read_in((&file, entry.body..entry.end, entry.missing_end()), (offset, limit))
     }
 
     pub(crate) fn read_header(&mut self, uid: Uid) -> Result<Vec<u8>, Error> {

@@ -31,6 +31,8 @@ pub(crate) struct Entry {
     pub(crate) next: u64,
     /// Fields that are notes.
     pub(crate) notes: Vec<Range<u64>>,
+    /// The end of the file cut off the last line of the body: it is given its end when it is read.
+    pub(crate) cut_off: bool,
     /// Octets with CRLF line ends, notes left out.
     pub(crate) size: u64,
     /// From the `From ` line, as if it were UTC.
@@ -41,6 +43,13 @@ pub(crate) struct Entry {
     pub(crate) counted: bool,
     /// A reader has seen that it is there (`Status: O`).
     pub(crate) old: bool,
+}
+
+impl Entry {
+    /// What is missing at the end of the body.
+    pub(crate) const fn missing_end(&self) -> &'static [u8] {
+        if self.cut_off { b"\n" } else { b"" }
+    }
 }
 
 /// `X-IMAPbase: 1795191091 0000000012 $Junk work`
@@ -183,22 +192,19 @@ impl Parser<'_> {
     }
 
     fn finish(&mut self, next: u64) {
-        let in_note = self.now.as_ref().is_some_and(|now| now.note.is_some());
         self.end_note(next);
         let Some(mut now) = self.now.take() else { return };
         if now.in_header {
             now.entry.body = next;
             now.entry.size += 2;
-            // A line that the end of the file cut off is given its end when it is read.
-            if !self.lines.ended && !in_note && next > now.entry.header {
-                now.entry.size += 2;
-            }
         }
         now.entry.next = next;
         now.entry.end = next;
         if let Some(blank) = now.blank {
             now.entry.end = blank;
             now.entry.size -= 2;
+        } else {
+            now.entry.cut_off = !self.lines.ended && next > now.entry.body;
         }
         self.parsed.entries.push(now.entry);
     }
@@ -250,7 +256,7 @@ struct Lines<'a> {
     /// Where the next line begins.
     at: u64,
     text: Vec<u8>,
-    /// Octets of the last line when it ends in CRLF.
+    /// Octets of the last line when it ends in CRLF, as one that the end of the file cut off will.
     wide: u64,
     was_blank: bool,
     /// The last line had its line feed.
@@ -283,22 +289,32 @@ impl<'a> Lines<'a> {
             let used = piece.len();
             self.reader.consume(used);
         }
-        self.wide = length + u64::from(ended && (last != b'\r' || length == 1));
-        self.was_blank = self.text == b"\n" || self.text == b"\r\n";
+        let line = length - u64::from(ended);
+        self.wide = line + if line > 0 && last == b'\r' { 1 } else { 2 };
+        self.was_blank = self.text == b"\n" || self.text == b"\r\n" || !ended && self.text == b"\r";
         self.at += length;
         self.ended = ended || length == 0 && self.ended;
         Ok(length > 0)
     }
 }
 
-/// Whether at `end`, or after an empty line there, a message begins or the file ends.
+/// Whether at `end`, or after an empty line there, a message begins or the file ends. A body without a last line end is
+/// given one by who appends the next message.
 fn message_follows(file: &File, end: u64) -> bool {
     let mut start = [0; 512];
     let Ok(size) = file.meta().map(|meta| meta.size) else { return false };
-    let Some(got) = file.read_at(&mut start, end).ok().filter(|_| end <= size) else { return false };
-    let text = &start[..got];
-    let text = text.strip_prefix(b"\r\n").or_else(|| text.strip_prefix(b"\n")).unwrap_or(text);
+    let Some(got) = file.read_at(&mut start, end - 1).ok().filter(|_| end <= size) else { return false };
+    let text = match &start[..got] {
+        [b'\n', text @ ..] => text,
+        [_, text @ ..] => without_line_end(text),
+        [] => return false,
+    };
+    let text = without_line_end(text);
     text.is_empty() || text.split(|b| *b == b'\n').next().is_some_and(|line| from_date(line).is_some())
+}
+
+fn without_line_end(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\r\n").or_else(|| text.strip_prefix(b"\n")).unwrap_or(text)
 }
 
 /// Reads a file from a place on.

@@ -63,14 +63,14 @@ pub(crate) fn header(file: &File, entry: &Entry) -> Result<Vec<u8>, Error> {
         from = note.end;
     }
     read_to(file, from..entry.body, &mut header)?;
+    if !header.is_empty() && !header.ends_with(b"\n") {
+        header.push(b'\n');
+    }
     for blank in [&b"\r\n"[..], b"\n"] {
         if header == blank || header.ends_with(&[b"\n", blank].concat()) {
             header.truncate(header.len() - blank.len());
             break;
         }
-    }
-    if !header.is_empty() && !header.ends_with(b"\n") {
-        header.push(b'\n');
     }
     Ok(header)
 }

@@ -169,6 +169,36 @@ fn content_length_is_believed_only_where_it_fits() {
 }
 
 #[test]
+fn what_the_end_of_the_file_cut_off_is_read_the_same_after_a_change() {
+    let inner = "x\n\nFrom a@b Fri Nov 20 16:11:07 2026\nnot a message";
+    let counted = format!("From a@b Fri Nov 20 16:11:07 2026\nContent-Length: {}\n\n{inner}", inner.len());
+    for mail in [
+        "From a@b Fri Nov 20 16:11:07 2026\nSubject: x\n\nbody".to_owned(),
+        "From a@b Fri Nov 20 16:11:07 2026\nSubject: x\n\nbody\r".to_owned(),
+        "From a@b Fri Nov 20 16:11:07 2026\nSubject: x\n\r".to_owned(),
+        "From a@b Fri Nov 20 16:11:07 2026\nSubject: x\r".to_owned(),
+        counted,
+    ] {
+        let dir = dir_with(&mail);
+        let mut before = open(&dir);
+        let read = before.read(uid(1)).expect("read");
+        assert!(read.ends_with(b"\r\n"), "{mail:?}");
+        assert_eq!(before.size(uid(1)).expect("size"), read.len() as u64, "{mail:?}");
+        before.set_flags(&[uid(1)], &FlagChange::Add(with(Flag::Flagged))).expect("flag");
+        let mut after = open(&dir);
+        assert_eq!(uids(&after), [1], "{:?}", text(&dir));
+        assert_eq!(after.read(uid(1)).expect("read"), read, "{mail:?}");
+    }
+}
+
+#[test]
+fn a_counted_message_without_line_end_stays_one_when_others_append() {
+    let inner = "x\n\nFrom a@b Fri Nov 20 16:11:07 2026\nnot a message";
+    let counted = format!("From a@b Fri Nov 20 16:11:07 2026\nContent-Length: {}\n\n{inner}", inner.len());
+    assert_eq!(uids(&open(&dir_with(&format!("{counted}\n\n{PLAIN}")))), [1, 2, 3]);
+}
+
+#[test]
 fn what_cannot_be_written_says_so() {
     let place = tempfile::tempdir().expect("tempdir");
     let dir = Dir::open(place.path()).expect("open");
