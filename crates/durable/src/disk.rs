@@ -83,8 +83,11 @@ pub trait RawDir: Send + Sync {
     fn sync(&self) -> io::Result<()>;
     /// As `sync`; callers that come while one runs share the next one.
     fn sync_shared(&self) -> io::Result<()>;
-    /// Makes the content of these files of this disk survive a power cut, at the least cost: see [`crate::Dir::sync_files`].
-    fn sync_files(&self, files: &[&dyn RawFile]) -> Vec<io::Result<()>>;
+    /// Has the content of these files of this disk survive a power cut if names do that they get afterwards: see
+    /// [`crate::Dir::sync_before_names`].
+    fn sync_before_names(&self, files: &[&dyn RawFile]) -> Vec<io::Result<()>>;
+    /// Finds out now what [`RawDir::sync_before_names`] needs to know.
+    fn learn(&self) {}
     /// What is left on the disk for an unprivileged writer.
     fn space(&self) -> io::Result<Space>;
     /// The descriptor, for a watch or a jail; the forgetful disk has none.
@@ -103,11 +106,9 @@ pub trait RawFile: Send + Sync {
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// Makes the content survive a power cut. Once failed, never call it again on this file.
     fn sync(&self) -> io::Result<()>;
+    /// For [`RawDir::sync_before_names`] of one file, where that is possible.
+    fn written(&self) -> io::Result<()>;
     fn meta(&self) -> io::Result<Meta>;
-    /// How many syncs of the file system had failed, through the directory it was opened in, when it was opened.
-    fn begun(&self) -> u64 {
-        0
-    }
     /// The descriptor, to be passed to another process or locked; the forgetful disk has none.
     fn fd(&self) -> Option<BorrowedFd<'_>>;
 }

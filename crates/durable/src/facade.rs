@@ -117,13 +117,18 @@ impl Dir {
         self.0.sync_shared()
     }
 
-    /// [`File::sync`] of many files, all opened in this directory. From a handful on, one sync of the whole file system
-    /// stands for all of them, as long as those have been quick: somebody else's gigabytes may hang on it. When it fails, every
-    /// file that was open then counts as failed, as the kernel tells of a write error only once.
+    /// The sync of files of this disk that get their names next: whichever of those a power cut leaves stands for the whole
+    /// content, and once their directory is synced both are durable. By itself it promises nothing. On a journalled file system
+    /// it costs no commit of the journal, see [`crate::journal`]. A file for which it failed is given up.
     #[must_use]
-    pub fn sync_files(&self, files: &[&File]) -> Vec<io::Result<()>> {
+    pub fn sync_before_names(&self, files: &[&File]) -> Vec<io::Result<()>> {
         let files: Vec<_> = files.iter().map(|file| &*file.0).collect();
-        self.0.sync_files(&files)
+        self.0.sync_before_names(&files)
+    }
+
+    /// Finds out now how names and contents of this disk are synced at the least cost: in a jail it may be too late.
+    pub fn learn(&self) {
+        self.0.learn();
     }
 
     /// What is left on the disk: nothing when it is read-only.
@@ -142,7 +147,15 @@ impl File {
     /// A file that was opened elsewhere, such as a descriptor received from another process.
     #[must_use]
     pub fn from_fd(fd: OwnedFd) -> Self {
-        Self(Box::new(RealFile::new(fd, 0)))
+        Self(Box::new(RealFile::new(fd)))
+    }
+
+    /// A file on no disk, to be read by whoever is given its descriptor (memfd_create(2)).
+    ///
+    /// # Errors
+    /// When there are no more descriptors.
+    pub fn in_memory() -> io::Result<Self> {
+        Ok(Self::from_fd(nix::sys::memfd::memfd_create(c"facteur", nix::sys::memfd::MFdFlags::MFD_CLOEXEC)?))
     }
 
     /// A file of any disk.

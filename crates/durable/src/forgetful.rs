@@ -209,8 +209,8 @@ impl FakeDir {
             return Ok(());
         }
         let both = world.next_pair();
-        world.change(other, NameChange { name: to.into(), to: Some(node), pair: Some(both) });
-        world.change(self.node, NameChange { name: from.into(), to: None, pair: Some(both) });
+        world.change(other, NameChange::new(to, Some(node), Some(both)));
+        world.change(self.node, NameChange::new(from, None, Some(both)));
         Ok(())
     }
 }
@@ -238,7 +238,7 @@ impl RawDir for FakeDir {
             Node::Dir(_) => {}
         }
         world.step()?;
-        world.change(self.node, NameChange { name: name.into(), to: None, pair: None });
+        world.change(self.node, NameChange::new(name, None, None));
         Ok(())
     }
 
@@ -273,7 +273,7 @@ impl RawDir for FakeDir {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         world.step()?;
-        world.change(other, NameChange { name: to.into(), to: Some(node), pair: None });
+        world.change(other, NameChange::new(to, Some(node), None));
         Ok(())
     }
 
@@ -284,7 +284,7 @@ impl RawDir for FakeDir {
             return Err(io::ErrorKind::IsADirectory.into());
         }
         world.step()?;
-        world.change(self.node, NameChange { name: name.into(), to: None, pair: None });
+        world.change(self.node, NameChange::new(name, None, None));
         Ok(())
     }
 
@@ -327,12 +327,8 @@ impl RawDir for FakeDir {
         self.sync()
     }
 
-    fn sync_files(&self, files: &[&dyn RawFile]) -> Vec<io::Result<()>> {
-        if files.len() < crate::real::TOGETHER {
-            return files.iter().map(|file| file.sync()).collect();
-        }
-        let synced = self.disk.world().sync_all();
-        files.iter().map(|_| crate::real::same(&synced)).collect()
+    fn sync_before_names(&self, files: &[&dyn RawFile]) -> Vec<io::Result<()>> {
+        files.iter().map(|file| file.written()).collect()
     }
 
     fn space(&self) -> io::Result<Space> {
@@ -377,6 +373,10 @@ impl RawFile for FakeFile {
 
     fn sync(&self) -> io::Result<()> {
         self.disk.world().sync(self.node)
+    }
+
+    fn written(&self) -> io::Result<()> {
+        self.disk.world().order(self.node)
     }
 
     fn meta(&self) -> io::Result<Meta> {

@@ -3,7 +3,7 @@
 //! A [`Dir`] is an open directory; every name is taken beneath it and never through a symlink. Behind it is a
 //! [`RawDir`]: the real disk ([`Dir::open`]), or in tests the disk that forgets what was not synced ([`forgetful`]).
 //!
-//! The commit rule, for queue and mailbox alike: create under a temporary name, write, [`File::sync`], rename or
+//! The commit rule, for queue and mailbox alike: create under a temporary name, write, [`Dir::sync_before_names`], rename or
 //! link, [`Dir::sync_shared`] of the directory (and of every new parent), only then answer. A failed sync is final: that
 //! file is given up, the same descriptor is never synced again.
 #![allow(missing_docs)]
@@ -11,13 +11,12 @@
 mod copy;
 pub mod disk;
 mod facade;
-mod file_system;
 pub mod forgetful;
 pub mod group;
+mod journal;
 pub mod lock;
 pub mod real;
 
 pub use disk::{Access, Dir, Entry, File, Kind, Meta, RawDir, RawFile, Space};
 pub use facade::Writer;
-pub use file_system::FileSystem;
 pub use lock::{Lock, Patience};

@@ -8,38 +8,31 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
 
 use nix::dir::Type;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, OpenHow, PosixFadviseAdvice, RenameFlags, ResolveFlag};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, RenameFlags, ResolveFlag};
 use nix::sys::stat::{FileStat, Mode, UtimensatFlags, fstatat, mkdirat, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::UnlinkatFlags;
 
 use crate::disk::{Access, Entry, Kind, Meta, RawDir, RawFile, Space};
 use crate::group::Group;
+use crate::journal::Journal;
 
 /// A directory by its descriptor.
 pub struct RealDir {
     fd: OwnedFd,
     syncs: Group,
-    together: Together,
+    journal: OnceLock<Journal>,
 }
 
 /// A file by its descriptor.
 pub struct RealFile {
     file: std::fs::File,
-    begun: u64,
-}
-
-/// What is known about syncs of the whole file system through one descriptor.
-#[derive(Default)]
-struct Together {
-    failures: AtomicU64,
-    rests_until: Mutex<Option<Instant>>,
 }
 
 impl RealDir {
@@ -49,7 +42,11 @@ impl RealDir {
     }
 
     pub(crate) fn new(fd: OwnedFd) -> Self {
-        Self { fd, syncs: Group::default(), together: Together::default() }
+        Self { fd, syncs: Group::default(), journal: OnceLock::new() }
+    }
+
+    fn journal(&self) -> Journal {
+        *self.journal.get_or_init(|| Journal::of(&self.fd))
     }
 
     fn beneath(&self, name: &str, flags: OFlag, mode: u32) -> io::Result<OwnedFd> {
@@ -90,7 +87,7 @@ impl RawDir for RealDir {
 
     fn create(&self, name: &str, mode: u32) -> io::Result<Box<dyn RawFile>> {
         let fd = self.beneath(name, OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR, mode)?;
-        Ok(Box::new(RealFile::new(fd, self.together.failures())))
+        Ok(Box::new(RealFile::new(fd)))
     }
 
     /// `O_NONBLOCK` so that a pipe put in a file's place is refused instead of waited for.
@@ -100,7 +97,7 @@ impl RawDir for RealDir {
             Access::ReadWrite => OFlag::O_RDWR,
             Access::Append => OFlag::O_RDWR | OFlag::O_APPEND,
         };
-        let file = RealFile::new(self.beneath(name, flags | OFlag::O_NONBLOCK, 0)?, self.together.failures());
+        let file = RealFile::new(self.beneath(name, flags | OFlag::O_NONBLOCK, 0)?);
         match file.meta()?.kind {
             Kind::File => Ok(Box::new(file)),
             Kind::Dir => Err(io::ErrorKind::IsADirectory.into()),
@@ -182,21 +179,18 @@ impl RawDir for RealDir {
         self.syncs.run(|| self.sync())
     }
 
-    fn sync_files(&self, files: &[&dyn RawFile]) -> Vec<io::Result<()>> {
-        if files.len() < TOGETHER || self.together.rests() {
-            if files.len() > 1 {
-                files.iter().filter_map(|file| file.fd()).for_each(begin_writing);
-            }
-            return files.iter().map(|file| file.sync()).collect();
+    fn sync_before_names(&self, files: &[&dyn RawFile]) -> Vec<io::Result<()>> {
+        if files.len() > 1 {
+            files.iter().filter_map(|file| file.fd()).for_each(begin_writing);
         }
-        let begin = Instant::now();
-        let synced = nix::unistd::syncfs(&self.fd).map_err(io::Error::from);
-        let failures = self.together.note(synced.is_ok(), begin.elapsed());
-        let lost = || Err(io::Error::from_raw_os_error(nix::libc::EIO));
-        files
-            .iter()
-            .map(|file| if synced.is_ok() && file.begun() != failures { lost() } else { same(&synced) })
-            .collect()
+        match self.journal() {
+            Journal::KeepsOrder => files.iter().map(|file| file.written()).collect(),
+            Journal::Unknown => files.iter().map(|file| file.sync()).collect(),
+        }
+    }
+
+    fn learn(&self) {
+        self.journal();
     }
 
     fn space(&self) -> io::Result<Space> {
@@ -219,30 +213,9 @@ impl RawDir for RealDir {
     }
 }
 
-impl Together {
-    fn failures(&self) -> u64 {
-        self.failures.load(Ordering::SeqCst)
-    }
-
-    /// The last one took long: files are synced one by one for a while.
-    fn rests(&self) -> bool {
-        let until = *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
-        until.is_some_and(|until| Instant::now() < until)
-    }
-
-    /// Notes how one went; returns how many have failed so far.
-    fn note(&self, well: bool, took: Duration) -> u64 {
-        if took > SLOW {
-            *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(Instant::now() + (took * RESTS).max(REST));
-        }
-        self.failures.fetch_add(u64::from(!well), Ordering::SeqCst) + u64::from(!well)
-    }
-}
-
 impl RealFile {
-    pub(crate) fn new(fd: OwnedFd, begun: u64) -> Self {
-        Self { file: fd.into(), begun }
+    pub(crate) fn new(fd: OwnedFd) -> Self {
+        Self { file: fd.into() }
     }
 }
 
@@ -276,12 +249,12 @@ impl RawFile for RealFile {
         self.file.sync_data()
     }
 
-    fn meta(&self) -> io::Result<Meta> {
-        Ok(meta(&nix::sys::stat::fstat(&self.file)?))
+    fn written(&self) -> io::Result<()> {
+        sys::write(self.file.as_fd())
     }
 
-    fn begun(&self) -> u64 {
-        self.begun
+    fn meta(&self) -> io::Result<Meta> {
+        Ok(meta(&nix::sys::stat::fstat(&self.file)?))
     }
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {
@@ -289,11 +262,9 @@ impl RawFile for RealFile {
     }
 }
 
-/// Has the kernel begin to write out the front of a file, without waiting: the disk then works on all files of a batch while
-/// the sync of the first is waited for. Only a hint. `DONTNEED` begins the writing of every page it touches; a range that
-/// holds no page as a whole drops none from the memory.
+/// Has the disk begin with this file while those before it are waited for; what is wrong with it is told then.
 fn begin_writing(file: BorrowedFd<'_>) {
-    let _ = nix::fcntl::posix_fadvise(file, 1, AHEAD - 2, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+    let _ = sys::begin_writing(file);
 }
 
 fn retried<T>(call: impl Fn() -> Result<T, Errno>) -> Result<T, Errno> {
@@ -312,14 +283,6 @@ pub(crate) fn checked(name: &str) -> io::Result<&OsStr> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a name in a directory"));
     }
     Ok(OsStr::new(name))
-}
-
-/// The one outcome that many share.
-pub(crate) fn same(outcome: &io::Result<()>) -> io::Result<()> {
-    match outcome {
-        Ok(()) => Ok(()),
-        Err(error) => Err(error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)),
-    }
 }
 
 fn same_disk(other: &dyn RawDir) -> io::Result<&RealDir> {
@@ -355,17 +318,6 @@ fn time(seconds: i64, nanos: i64) -> SystemTime {
         Err(_) => SystemTime::UNIX_EPOCH,
     }
 }
-
-/// From so many files on, one sync of the file system stands for all: it also writes what others changed, such as every
-/// directory and inode that was touched since.
-pub(crate) const TOGETHER: usize = 4;
-/// So many octets, two pages, are written out ahead: most messages fit in them.
-const AHEAD: i64 = 2 * 4096;
-/// A sync of the file system that takes longer writes out what is not ours.
-const SLOW: Duration = Duration::from_millis(250);
-/// For so many times as long it is not tried again then, and for this long at least.
-const RESTS: u32 = 20;
-const REST: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests;

@@ -11,11 +11,9 @@ pub mod packet;
 pub mod relay;
 pub mod target;
 pub mod task;
-pub mod together;
 
 pub use order::{Expansion, Order, Outcome, Reply};
 pub use packet::Malformed;
 pub use relay::{RelayOrder, Report};
 pub use target::Target;
 pub use task::{Task, What};
-pub use together::Synced;

@@ -27,8 +27,6 @@ pub struct Task {
     pub length: u64,
     /// Where it goes.
     pub what: What,
-    /// Others write as well: let local sync for all.
-    pub together: bool,
 }
 
 /// Where a message goes.
@@ -65,7 +63,6 @@ impl Packed for Task {
         };
         to.octet(kind);
         to.text(text);
-        to.octet(self.together.into());
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
@@ -82,9 +79,8 @@ impl Packed for Task {
             4 => What::File(text),
             _ => return Err(Malformed),
         };
-        let together = from.octet()? != 0;
         offset.checked_add(length).ok_or(Malformed)?;
-        Ok(Self { number, id, sender, recipient, original, extension, offset, length, what, together })
+        Ok(Self { number, id, sender, recipient, original, extension, offset, length, what })
     }
 }
 
@@ -107,7 +103,7 @@ mod tests {
             let to = Address::parse("kevin+x@m3102.com").expect("an address");
             let task = Task {
                 number: n[0].into(), id: QueueId::new(5, 5), sender: (!null).then(|| to.clone()), recipient: to.clone(),
-                original: to, extension: text, offset: n[1].into(), length: n[2].into(), what, together: null,
+                original: to, extension: text, offset: n[1].into(), length: n[2].into(), what,
             };
             let mut packet = Writer::default();
             task.write(&mut packet);

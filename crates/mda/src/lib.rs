@@ -11,4 +11,3 @@ pub mod message;
 pub mod route;
 pub mod serve;
 pub mod settings;
-pub mod together;

@@ -11,13 +11,12 @@ use std::time::Duration;
 use durable::{Dir, File};
 use handover::Outcome;
 use mail::EnhancedStatus;
-use mailstore::maildir::{self, Delivery};
+use mailstore::maildir::Delivery;
 use mailstore::{Content, Error, mbox};
 
 use crate::forward::plain;
 use crate::message::{Message, now};
 use crate::settings::{Ownership, Settings};
-use crate::together::Together;
 
 const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -26,24 +25,13 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Maildirs {
     opened: Vec<(PathBuf, Delivery)>,
     none: Empty,
-    together: Together,
 }
 
 impl Maildirs {
-    /// None yet.
-    #[must_use]
-    pub fn new(together: Together) -> Self {
-        Self { together, ..Self::default() }
-    }
-
     /// Delivers a batch into one Maildir: all are written, synced together, made visible together.
     pub fn deliver(&mut self, settings: &Settings, root: &Path, messages: &[&Message]) -> Vec<Outcome> {
         let outcomes = match self.opened(settings, root) {
-            Ok(at) => {
-                let ask = messages.iter().any(|message| message.task.together);
-                let sync = |dir: &Dir| if ask { self.together.sync(dir) } else { None };
-                batch(settings, (&self.opened[at].1, root), messages, (&self.none, &sync))
-            }
+            Ok(at) => batch(settings, (&self.opened[at].1, root), messages, &self.none),
             Err(error) => messages.iter().map(|_| refusal(root, &error)).collect(),
         };
         if outcomes.iter().any(|outcome| !matches!(outcome, Outcome::Sent(..))) {
@@ -75,7 +63,7 @@ fn batch(
     settings: &Settings,
     (maildir, root): (&Delivery, &Path),
     messages: &[&Message],
-    (none, sync): (&Empty, &maildir::SyncAll<'_>),
+    none: &Empty,
 ) -> Vec<Outcome> {
     let mut outcomes = vec![over_limit(); messages.len()];
     let fits = |message: &Message| settings.size_limit == 0 || message.task.length <= settings.size_limit;
@@ -84,7 +72,7 @@ fn batch(
     let contents: Result<Vec<Content<'_>>, Error> =
         places.iter().zip(&prefixes).map(|(place, prefix)| content(messages[*place], prefix, none)).collect();
     let results = match contents {
-        Ok(contents) => maildir.deliver_all(&contents, sync),
+        Ok(contents) => maildir.deliver_all(&contents),
         Err(error) => {
             let text = refusal(root, &error);
             places.iter().for_each(|place| outcomes[*place] = text.clone());

@@ -1,13 +1,11 @@
 //! `mda`: writes one user's mail.
 //!
-//! Started by `local` with the user's name, uid, gid, home and shell; tasks come over standard input, and over standard
-//! output `local` is asked to sync. Runs as that user
+//! Started by `local` with the user's name, uid, gid, home and shell; tasks come over standard input. Runs as that user
 //! from its first moment (the saved gid is that of `mail_privileged_group`, for locks in the mail spool). Where it is not
 //! started as root it stays who it is.
 //! May read: the configuration, the user's `.forward`. May write: what the user may. Speaks to: `local`.
 //! Exits with 0 when `local` closes the socket, 75 when it cannot start, 70 when `local` talks nonsense.
 
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -15,7 +13,6 @@ use anyhow::{Context, anyhow, bail};
 use config::Config;
 use mda::serve::serve;
 use mda::settings::{Owner, Settings, Wishes};
-use mda::together::Together;
 
 /// `EX_TEMPFAIL` and `EX_SOFTWARE` of sysexits.h.
 const TEMPFAIL: u8 = 75;
@@ -38,7 +35,7 @@ fn main() -> ExitCode {
             return ExitCode::from(TEMPFAIL);
         }
     };
-    match sockets().and_then(|(socket, together)| serve(settings, socket, together)) {
+    match privileges::descriptors::inherited().map_err(Into::into).and_then(|socket| serve(settings, socket)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("mda: {error:#}");
@@ -54,14 +51,6 @@ fn prepare() -> anyhow::Result<Settings> {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let mail_group = if privileges::is_root() { Some(become_owner(&config, &owner)?) } else { None };
     Ok(Settings::new(&config, owner, mail_group))
-}
-
-/// The sockets that local gave us as standard input (tasks) and standard output (syncs). Commands get neither.
-fn sockets() -> anyhow::Result<(OwnedFd, Together)> {
-    let tasks = privileges::descriptors::inherited()?;
-    let output = std::io::stdout().as_fd().try_clone_to_owned()?;
-    nix::unistd::dup2_stdout(std::fs::File::options().write(true).open("/dev/null")?)?;
-    Ok((tasks, if privileges::descriptors::is_socket(&output) { Together::new(output) } else { Together::default() }))
 }
 
 /// From here on nothing of root is left.

@@ -152,7 +152,6 @@ mod tests {
             offset: 8,
             length: content.len() as u64,
             what: What::User,
-            together: false,
         };
         Message::open(task, file.into())
     }

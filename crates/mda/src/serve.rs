@@ -20,7 +20,6 @@ use crate::mailbox::{self, Maildirs};
 use crate::message::Message;
 use crate::route::{Step, route};
 use crate::settings::Settings;
-use crate::together::Together;
 use crate::{biff, command, forward};
 
 /// A reply packet is sent when it has grown to this.
@@ -57,10 +56,10 @@ struct Commands {
 ///
 /// # Errors
 /// When the socket fails, or the other end does not keep to the protocol.
-pub fn serve(settings: Settings, socket: OwnedFd, together: Together) -> anyhow::Result<()> {
+pub fn serve(settings: Settings, socket: OwnedFd) -> anyhow::Result<()> {
     let shared = Arc::new(Shared { settings, socket, commands: Mutex::default(), changed: Condvar::new() });
     let buffer = vec![0; channel::MAX_PACKET];
-    let mut tasks = Tasks { shared, maildirs: Maildirs::new(together), swept: None, buffer, runners: Vec::new() };
+    let mut tasks = Tasks { shared, maildirs: Maildirs::default(), swept: None, buffer, runners: Vec::new() };
     let result = tasks.serve();
     {
         let mut commands = tasks.shared.locked();
@@ -271,7 +270,6 @@ mod tests {
             offset: 0,
             length: CONTENT.len() as u64,
             what,
-            together: false,
         };
         let mut packet = Writer::default();
         task.write(&mut packet);
@@ -299,7 +297,7 @@ mod tests {
         let home = tempfile::tempdir().expect("home");
         let (here, there) = channel::pair().expect("a pair");
         let settings = settings(home.path());
-        let writer = std::thread::spawn(move || serve(settings, there, Together::default()));
+        let writer = std::thread::spawn(move || serve(settings, there));
         for number in 0..30 {
             let what = if number % 3 == 0 { What::Command("exec cat >/dev/null".into()) } else { What::Mailbox };
             ask(&here, number, what);

@@ -1,17 +1,17 @@
 //! Prompt delivery: what `smtpd` and `qmgr` say to one another about messages that may reach their mailboxes before they
 //! are promised.
 //!
-//! A small message need not be made durable in the queue if it becomes durable in its mailbox at once: smtpd offers its
-//! unsynced file to qmgr, which delivers from it, and the client has its `250` when all mailboxes are synced. Whatever takes
+//! A small message need not be made durable in the queue if it becomes durable in its mailbox at once: smtpd offers an
+//! image of its queue file, which is in memory only, to qmgr, which delivers from it, and the client has its `250` when all mailboxes are synced. Whatever takes
 //! longer or goes another way (a relay, an alias that expands, a notice, a recipient who has to wait) is committed to the
 //! queue first, as any other message. Over `QUEUE/private/prompt`, a `SEQPACKET` socket on which qmgr listens.
 //!
 //! | state of the message | smtpd knows | qmgr knows | leads on | a crash or power cut leaves |
 //! |---|---|---|---|---|
-//! | offered | an unsynced `incoming/ID.tmp`, a client that waits | in delivery, lent | `Delivered` or `Commit`, or smtpd's patience ends: `TakenBack` | nothing promised: the client sends it again; perhaps copies in mailboxes |
-//! | delivered | the client may be answered, the file used again | nothing but its name | `LetGo` | mail in its mailboxes, durably |
+//! | offered | the image, a client that waits | in delivery, lent | `Delivered` or `Commit`, or smtpd's patience ends: `TakenBack` | nothing promised: the client sends it again; perhaps copies in mailboxes |
+//! | delivered | the client may be answered, the image used again | nothing but its name | `LetGo` | mail in its mailboxes, durably |
 //! | to be committed | synced, then renamed to `incoming/ID`, directory synced: **the promise** | in delivery, lent; writes no record | the wake-up, or a look at `incoming` | as with any message that comes in |
-//! | committed | the client may be answered | moves it to `active`: its own | as any message | as any message |
+//! | committed | the client may be answered | moves it to `active`: its own; reads that file from now on | as any message | as any message |
 //!
 //! When the connection breaks, smtpd commits what it has offered, and qmgr sees what it has through and forgets it: the
 //! directories tell what became of it. One that is delivered while smtpd is committing it goes as soon as it is committed.
@@ -22,14 +22,14 @@ use mail::QueueId;
 /// The name of the socket in `private`.
 pub(crate) const SOCKET: &str = "prompt";
 
-/// What smtpd says. Several may be in a packet; each offer brings its file as a descriptor, in their order.
+/// What smtpd says. Several may be in a packet; each offer brings its image as a descriptor, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Said {
     /// Here is a message.
     Offered(QueueId),
     /// This one took too long and is being committed.
     TakenBack(QueueId),
-    /// The file of this delivered message is used otherwise; its name means nothing any more.
+    /// The image of this delivered message is used otherwise; its name means nothing any more.
     LetGo(QueueId),
 }
 

@@ -30,11 +30,6 @@ pub fn inherited() -> io::Result<OwnedFd> {
     io::stdin().as_fd().try_clone_to_owned()
 }
 
-/// Whether this is a socket.
-pub fn is_socket(descriptor: impl AsFd) -> bool {
-    rustix::net::sockopt::socket_type(descriptor).is_ok()
-}
-
 /// Sends one message with these descriptors; `WouldBlock` on a non-blocking socket that is full.
 ///
 /// # Errors

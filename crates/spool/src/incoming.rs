@@ -4,7 +4,6 @@
 //! temporary file. Whatever goes wrong, the temporary file is removed when this value goes.
 
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use durable::{Dir, File, Lock, Patience};
@@ -23,6 +22,7 @@ pub struct Incoming {
     /// What is not yet in the file; first of all the prologue.
     buffer: Vec<u8>,
     file: Option<File>,
+    sealed: bool,
     completed: bool,
     /// Where the `M` record stands.
     message_record: u64,
@@ -62,6 +62,7 @@ impl Incoming {
             message_record: (buffer.len() - MESSAGE_RECORD) as u64,
             buffer,
             file: None,
+            sealed: false,
             completed: false,
             written: 0,
             content: 0,
@@ -116,7 +117,7 @@ impl Incoming {
     /// The disk's, or that of an earlier [`Incoming::write`]; nothing is left then.
     pub fn commit(mut self) -> io::Result<QueueId> {
         self.complete()?;
-        self.file()?.sync()?;
+        self.sync_before_name()?;
         self.rename()?;
         self.dir.sync_shared()?;
         Ok(self.promised())
@@ -129,7 +130,7 @@ impl Incoming {
     /// As [`Incoming::commit`].
     pub fn commit_into(mut self, dir: &Dir) -> io::Result<QueueId> {
         self.complete()?;
-        self.file()?.sync()?;
+        self.sync_before_name()?;
         self.dir.rename_new(&self.temporary(), dir, &self.id.name())?;
         self.dir = dir.clone();
         self.named = true;
@@ -150,23 +151,33 @@ impl Incoming {
         shared(messages, Dir::sync_shared).into_iter().map(|message| message.map(Self::promised)).collect()
     }
 
-    /// Puts the whole message in its file, unsynced and under its temporary name, for somebody who reads it there and may
-    /// have it where it belongs before it is promised. [`Incoming::commit`] or [`Incoming::done`] must follow.
+    /// Puts a small message as its queue file would be into `image`, for somebody who may have it where it belongs before it
+    /// is promised. On the disk there is nothing of it yet: [`Incoming::commit`] may still follow.
     ///
     /// # Errors
-    /// The disk's, as [`Incoming::commit`]. `Unsupported` on a disk whose files cannot be passed on.
-    pub fn offer(&mut self) -> io::Result<BorrowedFd<'_>> {
-        self.complete()?;
-        self.file()?.fd().ok_or_else(|| io::ErrorKind::Unsupported.into())
+    /// When there is no memory for it; or it is not [small](Incoming::is_small).
+    pub fn copy_to(&mut self, image: &File) -> io::Result<()> {
+        if !self.is_small() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        self.seal()?;
+        image.set_len(self.buffer.len() as u64)?;
+        image.write_at(&self.buffer, 0)
     }
 
-    /// The message is where it belongs, durably, and nobody reads its file any more.
-    pub fn done(mut self) {
-        self.file = None;
-        let kept = self.pool.as_ref().is_some_and(|pool| pool.take_back(&self.dir, &self.temporary(), self.id));
-        if !kept {
-            self.dir.unlink(&self.temporary()).ok();
+    /// All of a small message is in the buffer, as its file will be.
+    fn seal(&mut self) -> io::Result<()> {
+        if self.sealed {
+            return Ok(());
         }
+        self.buffer.extend(format::end_record(self.checksum.clone().finalize(), self.recipients));
+        let at = usize::try_from(self.message_record).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        self.buffer[at..at + MESSAGE_RECORD].copy_from_slice(&format::message_record(self.content));
+        // Zeros: where a used file goes on with octets of its former life, no record begins; a new file has room to be
+        // used again.
+        self.buffer.resize((self.buffer.len() + 1).next_multiple_of(BLOCK), 0);
+        self.sealed = true;
+        Ok(())
     }
 
     /// All octets are with the kernel.
@@ -174,23 +185,21 @@ impl Incoming {
         if self.completed {
             return Ok(());
         }
-        let end = format::end_record(self.checksum.clone().finalize(), self.recipients);
-        self.buffer.extend(end);
-        let length = format::message_record(self.content);
         if self.file.is_none() {
-            let at = usize::try_from(self.message_record).map_err(|_| io::ErrorKind::FileTooLarge)?;
-            self.buffer[at..at + MESSAGE_RECORD].copy_from_slice(&length);
-            // Zeros: where a used file goes on with octets of its former life, no record begins; a new file has room to be
-            // used again.
-            self.buffer.resize((self.buffer.len() + 1).next_multiple_of(BLOCK), 0);
+            self.seal()?;
             self.file = self.pool.as_ref().and_then(|pool| pool.claim(&self.dir, &self.temporary()));
             self.flush()?;
         } else {
+            self.buffer.extend(format::end_record(self.checksum.clone().finalize(), self.recipients));
             self.flush()?;
-            self.file()?.write_at(&length, self.message_record)?;
+            self.file()?.write_at(&format::message_record(self.content), self.message_record)?;
         }
         self.completed = true;
         Ok(())
+    }
+
+    fn sync_before_name(&self) -> io::Result<()> {
+        self.dir.sync_before_names(&[self.file()?]).into_iter().collect()
     }
 
     fn rename(&mut self) -> io::Result<()> {
@@ -244,7 +253,7 @@ fn synced(messages: Vec<io::Result<Incoming>>) -> Vec<io::Result<Incoming>> {
     let well = || messages.iter().flatten();
     let files: Vec<&File> = well().filter_map(|message| message.file.as_ref()).collect();
     let Some(first) = well().next() else { return messages };
-    let mut outcomes = first.dir.sync_files(&files).into_iter();
+    let mut outcomes = first.dir.sync_before_names(&files).into_iter();
     let mut outcome = || outcomes.next().unwrap_or_else(|| Err(io::ErrorKind::Other.into()));
     messages.into_iter().map(|message| message.and_then(|message| outcome().map(|()| message))).collect()
 }

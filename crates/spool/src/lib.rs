@@ -127,7 +127,7 @@ impl Spool {
     /// # Errors
     /// When one of them is missing or not allowed.
     pub fn open(root: &Dir) -> io::Result<Self> {
-        Ok(Self(Arc::new(Inner {
+        let this = Self(Arc::new(Inner {
             incoming: root.subdir(Queue::Incoming.name())?,
             active: root.subdir(Queue::Active.name())?,
             deferred: root.subdir(Queue::Deferred.name())?,
@@ -135,7 +135,9 @@ impl Spool {
             corrupt: root.subdir(Queue::Corrupt.name())?,
             pool: Arc::new(Pool::new(root.subdir(FREE)?)),
             names: Names::default(),
-        })))
+        }));
+        this.0.incoming.learn();
+        Ok(this)
     }
 
     /// Makes what is missing of the queue directories, durably, and opens the spool.

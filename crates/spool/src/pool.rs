@@ -10,8 +10,6 @@
 //! | gone | `free/ID.tmp` | sync of `active`, then `rename` → `free/ID` | a file in `free` | removed at start |
 //! | free | `free/ID` | `rename_new` → `incoming/NEW.tmp` | either name | removed at start, or [`super::Spool::clean`] |
 //!
-//! | done | `incoming/ID.tmp`, whose message was delivered before it was promised | `rename_new` → `free/ID` | either name | removed at start, or [`super::Spool::clean`] |
-//!
 //! Only after the sync may the file be overwritten: else a power cut could bring the old name back with a stranger's octets.
 //! Nobody may have a file open that goes here, see [`super::Finished`]; whoever takes one checks that it has no second name.
 
@@ -60,16 +58,6 @@ impl Pool {
             incoming.unlink(temporary).ok();
         }
         None
-    }
-
-    /// Takes in a file that never had the name of a message; nobody has it open. False: there is no room.
-    pub(super) fn take_back(&self, incoming: &Dir, temporary: &str, id: QueueId) -> bool {
-        let small = incoming.stat(temporary).is_ok_and(|meta| meta.size <= LARGEST);
-        let taken = small && self.has_room() && incoming.rename_new(temporary, &self.free, &id.name()).is_ok();
-        if taken {
-            self.names().list.push(id.name());
-        }
-        taken
     }
 
     fn names(&self) -> MutexGuard<'_, Names> {

@@ -1,6 +1,6 @@
 //! What is left of the forgetful disk after a power cut.
 
-use super::world::{DataChange, DirNode, FileNode, Node, World};
+use super::world::{DataChange, DirNode, FileNode, NameChange, Node, World};
 use super::{BTreeMap, BTreeSet, Survival};
 
 impl World {
@@ -11,9 +11,10 @@ impl World {
             Survival::Synced | Survival::Everything => 1,
         });
         let kept = self.kept_names(survival, &mut chance);
+        let brought = self.brought(&kept);
         let nodes = self.nodes().enumerate().map(|(number, (node, mtime))| {
             let node = match node {
-                Node::File(file) => Node::File(file_after(file, survival, &mut chance)),
+                Node::File(file) => Node::File(file_after(file, (survival, brought.contains(&number)), &mut chance)),
                 Node::Dir(dir) => Node::Dir(dir_after(dir, number, &kept)),
             };
             (node, mtime)
@@ -53,6 +54,17 @@ impl World {
     }
 }
 
+impl World {
+    /// The files whose content came with a name that survives.
+    fn brought(&self, kept: &BTreeSet<(usize, usize)>) -> BTreeSet<usize> {
+        let kept_changes = kept.iter().filter_map(|(dir, place)| match self.node(*dir) {
+            Node::Dir(dir) => dir.unsynced.get(*place),
+            Node::File(_) => None,
+        });
+        kept_changes.filter_map(NameChange::brought).collect()
+    }
+}
+
 fn dir_after(dir: &DirNode, number: usize, kept: &BTreeSet<(usize, usize)>) -> DirNode {
     let mut names = dir.synced.clone();
     for (place, change) in dir.unsynced.iter().enumerate() {
@@ -63,19 +75,22 @@ fn dir_after(dir: &DirNode, number: usize, kept: &BTreeSet<(usize, usize)>) -> D
     DirNode { synced: names.clone(), names, unsynced: Vec::new() }
 }
 
-fn file_after(file: &FileNode, survival: Survival, chance: &mut Chance) -> FileNode {
+fn file_after(file: &FileNode, (survival, brought): (Survival, bool), chance: &mut Chance) -> FileNode {
     let data = match survival {
         Survival::Synced => file.synced.clone(),
         Survival::Everything => file.data.clone(),
         Survival::Seeded(_) => {
-            let mut data = file.synced.clone();
-            for change in &file.unsynced {
+            let (mut data, changes) = match &file.written {
+                Some((written, changes)) if brought => (written.clone(), *changes),
+                _ => (file.synced.clone(), 0),
+            };
+            for change in &file.unsynced[changes..] {
                 chance.part_of(change, &mut data);
             }
             data
         }
     };
-    FileNode { synced: data.clone(), data, unsynced: Vec::new(), broken: false }
+    FileNode { synced: data.clone(), data, ..FileNode::default() }
 }
 
 /// Xorshift: the same seed gives the same accident.

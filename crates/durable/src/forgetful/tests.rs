@@ -97,3 +97,34 @@ fn a_sync_too_many_is_found() {
     });
     assert_eq!(found, ["step 0 syncs the top"]);
 }
+
+/// A file whose content was with the disk before it got its name is whole wherever that name survives.
+#[test]
+fn a_name_brings_what_was_written_before_it() {
+    let whole = |cut, promised: &io::Result<()>, disk: &Dir| {
+        let found = content(&disk.subdir("new").unwrap(), "message");
+        assert!(
+            found.as_ref().is_ok_and(|octets| octets == b"whole") || found.is_err() && promised.is_err(),
+            "{cut:?}"
+        );
+    };
+    let commit = |dir: &Dir| {
+        let file = dir.create("tmp", 0o600)?;
+        file.append(b"whole")?;
+        dir.sync_before_names(&[&file]).into_iter().collect::<io::Result<()>>()?;
+        let new = dir.subdir("new")?;
+        dir.rename("tmp", &new, "message")?;
+        new.sync()
+    };
+    at_every_step_and_sync(20, with_new, commit, whole);
+    let too_late = |dir: &Dir| {
+        let file = dir.create("tmp", 0o600)?;
+        file.append(b"whole")?;
+        let new = dir.subdir("new")?;
+        dir.rename("tmp", &new, "message")?;
+        dir.sync_before_names(&[&file]).into_iter().collect::<io::Result<()>>()?;
+        new.sync()
+    };
+    let torn = std::panic::catch_unwind(|| at_every_step(20, with_new, too_late, whole));
+    assert!(torn.is_err(), "named before it was written");
+}

@@ -36,6 +36,8 @@ pub(super) struct FileNode {
     pub(super) data: Vec<u8>,
     pub(super) synced: Vec<u8>,
     pub(super) unsynced: Vec<DataChange>,
+    /// What is with the disk, unsynced, and of how many changes: a name given from now on brings it along.
+    pub(super) written: Option<(Vec<u8>, usize)>,
     /// A failed sync dropped its changes: a later sync of the same file proves nothing and fails too.
     pub(super) broken: bool,
 }
@@ -60,6 +62,8 @@ pub(super) struct NameChange {
     pub(super) to: Option<usize>,
     /// The two halves of one rename bear the same number.
     pub(super) pair: Option<u64>,
+    /// The content of the file was with the disk before.
+    pub(super) brings: bool,
 }
 
 impl Default for World {
@@ -169,12 +173,14 @@ impl World {
         let mtime = self.now();
         self.nodes.push(Entry { node, mtime });
         let made = self.nodes.len() - 1;
-        self.change(dir, NameChange { name: name.into(), to: Some(made), pair: None });
+        self.change(dir, NameChange::new(name, Some(made), None));
         Ok(made)
     }
 
-    pub(super) fn change(&mut self, dir: usize, change: NameChange) {
+    pub(super) fn change(&mut self, dir: usize, mut change: NameChange) {
         self.nodes[dir].mtime = self.now();
+        change.brings =
+            change.to.is_some_and(|node| matches!(self.node(node), Node::File(FileNode { written: Some(_), .. })));
         let Node::Dir(dir) = &mut self.nodes[dir].node else { return };
         change.apply(&mut dir.names);
         dir.unsynced.push(change);
@@ -216,6 +222,7 @@ impl World {
             Node::File(file) if done.is_ok() => {
                 file.synced.clone_from(&file.data);
                 file.unsynced.clear();
+                file.written = None;
             }
             Node::File(file) => file.broken |= !self.cut,
             Node::Dir(_) if done.is_ok() => self.sync_names(node),
@@ -224,26 +231,18 @@ impl World {
         done
     }
 
-    /// One step: all or nothing. When it fails, no file may be synced again, as after a failed `fsync`.
-    pub(super) fn sync_all(&mut self) -> io::Result<()> {
-        let broken = |entry: &Entry| matches!(&entry.node, Node::File(FileNode { broken: true, .. }));
-        if self.nodes.iter().any(broken) {
+    /// The content is with the disk from now on; names that the file gets later bring it along.
+    pub(super) fn order(&mut self, node: usize) -> io::Result<()> {
+        if let Node::File(FileNode { broken: true, .. }) = self.node(node) {
             return Err(io::Error::from_raw_os_error(nix::libc::EIO));
         }
-        let done = self.sync_step(|_| "all".into());
-        if self.is_lie() {
-            return done;
-        }
-        if done.is_ok() {
-            self.settle();
-        } else if !self.cut {
-            for entry in &mut self.nodes {
-                if let Node::File(file) = &mut entry.node
-                    && !file.unsynced.is_empty()
-                {
-                    file.broken = true;
-                }
-            }
+        let done = self.sync_step(|world| world.name(node));
+        let (is_lie, cut) = (self.is_lie(), self.cut);
+        let Node::File(file) = &mut self.nodes[node].node else { return done };
+        match &done {
+            Ok(()) if is_lie => {}
+            Ok(()) => file.written = Some((file.data.clone(), file.unsynced.len())),
+            Err(_) => file.broken |= !cut,
         }
         done
     }
@@ -251,8 +250,10 @@ impl World {
     /// A synced half of a rename takes the other half along.
     fn sync_names(&mut self, dir: usize) {
         let mut pairs = BTreeSet::new();
+        let mut brought = Vec::new();
         if let Node::Dir(dir) = &mut self.nodes[dir].node {
             pairs.extend(dir.unsynced.iter().filter_map(|change| change.pair));
+            brought.extend(dir.unsynced.iter().filter_map(NameChange::brought));
             dir.synced.clone_from(&dir.names);
             dir.unsynced.clear();
         }
@@ -263,9 +264,19 @@ impl World {
                 let other_half = change.pair.is_some_and(|pair| pairs.contains(&pair));
                 if other_half {
                     change.apply(synced);
+                    brought.extend(change.brought());
                 }
                 !other_half
             });
+        }
+        brought.into_iter().for_each(|node| self.bring(node));
+    }
+
+    fn bring(&mut self, node: usize) {
+        let Node::File(file) = &mut self.nodes[node].node else { return };
+        if let Some((written, changes)) = file.written.take() {
+            file.synced = written;
+            file.unsynced.drain(..changes);
         }
     }
 
@@ -275,6 +286,7 @@ impl World {
                 Node::File(file) => {
                     file.synced.clone_from(&file.data);
                     file.unsynced.clear();
+                    file.written = None;
                 }
                 Node::Dir(dir) => {
                     dir.synced.clone_from(&dir.names);
@@ -314,6 +326,15 @@ impl Node {
 }
 
 impl NameChange {
+    pub(super) fn new(name: &str, to: Option<usize>, pair: Option<u64>) -> Self {
+        Self { name: name.into(), to, pair, brings: false }
+    }
+
+    /// The file whose content comes with this name.
+    pub(super) fn brought(&self) -> Option<usize> {
+        self.to.filter(|_| self.brings)
+    }
+
     pub(super) fn apply(&self, names: &mut BTreeMap<String, usize>) {
         match self.to {
             Some(node) => names.insert(self.name.clone(), node),

@@ -3,11 +3,11 @@
 //! | state | files | a power cut or kill leaves | mended by |
 //! |---|---|---|---|
 //! | writing | `tmp/NAME` | perhaps a part of it in `tmp/` | readers, which remove files of `tmp/` after 36 h |
-//! | synced | `tmp/NAME`, whole | the same | as above; the queue still has the message |
+//! | synced before its name | `tmp/NAME` | the same | as above; the queue still has the message |
 //! | renamed | `new/NAME,S=…,W=…` or still `tmp/NAME`, whole | either of them | if it is in `new/`, the queue delivers a second copy |
 //! | folder synced | `new/NAME,S=…,W=…` | that | – |
 //!
-//! Only the last state is acknowledged. A file in `new/` is always whole: it was synced before it got that name.
+//! Only the last state is acknowledged. A file in `new/` is always whole: see [`durable::Dir::sync_before_names`].
 
 use std::io;
 
@@ -25,9 +25,6 @@ pub struct Delivery {
     new: Dir,
     naming: Naming,
 }
-
-/// Makes all durable that was written to the file system of a directory; `None`: not now, do it yourself.
-pub type SyncAll<'s> = dyn Fn(&Dir) -> Option<io::Result<()>> + 's;
 
 /// A message written and synced in `tmp/`; dropping it removes the file.
 pub struct Pending {
@@ -71,20 +68,15 @@ impl Delivery {
     /// When the disk refuses; nothing is left then.
     pub fn write(&self, content: &Content<'_>) -> Result<Pending, Error> {
         let (pending, file) = self.write_only(content)?;
-        file.sync()?;
+        self.tmp.sync_before_names(&[&file]).into_iter().collect::<io::Result<()>>()?;
         Ok(pending)
     }
 
-    /// Delivers many messages: all are written, then synced together, then moved into `new/` together. Their syncs may be
-    /// left to somebody who syncs for others too.
-    pub fn deliver_all(&self, contents: &[Content<'_>], sync: &SyncAll<'_>) -> Vec<Result<Delivered, Error>> {
+    /// Delivers many messages: all are written, then synced together, then moved into `new/` together.
+    pub fn deliver_all(&self, contents: &[Content<'_>]) -> Vec<Result<Delivered, Error>> {
         let written: Vec<_> = contents.iter().map(|content| self.write_only(content)).collect();
         let files: Vec<&File> = written.iter().flatten().map(|(_, file)| file).collect();
-        let synced = match sync(&self.tmp) {
-            Some(shared) => files.iter().map(|_| shared.as_ref().copied().map_err(again)).collect(),
-            None => self.tmp.sync_files(&files),
-        };
-        let mut synced = synced.into_iter();
+        let mut synced = self.tmp.sync_before_names(&files).into_iter();
         let mut pending = Vec::with_capacity(written.len());
         let results: Vec<Result<(), Error>> = written
             .into_iter()
@@ -95,7 +87,7 @@ impl Delivery {
                 Ok(())
             })
             .collect();
-        let mut delivered = self.commit_with(pending, sync).into_iter();
+        let mut delivered = self.commit(pending).into_iter();
         results.into_iter().map(|one| one.and_then(|()| delivered.next().unwrap_or(Err(Error::NoMessage)))).collect()
     }
 
@@ -110,15 +102,11 @@ impl Delivery {
 
     /// Moves written messages into `new/` and syncs the folder once. Only an `Ok` may be acknowledged.
     pub fn commit(&self, pending: Vec<Pending>) -> Vec<Result<Delivered, Error>> {
-        self.commit_with(pending, &|_| None)
-    }
-
-    fn commit_with(&self, pending: Vec<Pending>, sync: &SyncAll<'_>) -> Vec<Result<Delivered, Error>> {
         let mut results: Vec<Result<Delivered, Error>> = pending.into_iter().map(|one| self.publish(one)).collect();
         if !results.iter().any(Result::is_ok) {
             return results;
         }
-        if let Err(error) = sync(&self.new).unwrap_or_else(|| self.new.sync_shared()) {
+        if let Err(error) = self.new.sync_shared() {
             for result in &mut results {
                 if let Ok(delivered) = result {
                     // It will be delivered again: the copy that nobody vouches for goes.
@@ -330,8 +318,7 @@ mod tests {
                 promised.push(result?.name);
             }
             let many: Vec<Content<'_>> = (0..5).map(|_| of(&file, b"P: x\n")).collect();
-            promised
-                .extend(delivery.deliver_all(&many, &|_| None).into_iter().flatten().map(|delivered| delivered.name));
+            promised.extend(delivery.deliver_all(&many).into_iter().flatten().map(|delivered| delivered.name));
             Ok(())
         };
         let steps = at_every_step_and_sync(

@@ -10,7 +10,7 @@ pub(crate) mod scan;
 pub(crate) mod tree;
 pub(crate) mod uidlist;
 
-pub use delivery::{Delivered, Delivery, Pending, SyncAll};
+pub use delivery::{Delivered, Delivery, Pending};
 
 #[cfg(test)]
 mod tests;

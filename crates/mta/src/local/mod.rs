@@ -2,8 +2,7 @@
 //!
 //! Runs as: root (one-directory mode: the user that started it). May read: the configuration, alias files and what they
 //! include, the user data base; of a message not one octet. May write: nothing but its socket `QUEUE/private/local`.
-//! Speaks to: `qmgr` over that socket ([`handover::order`]), `mda` over two socket pairs each ([`handover::task`],
-//! [`handover::together`]).
+//! Speaks to: `qmgr` over that socket ([`handover::order`]), `mda` over a socket pair each ([`handover::task`]).
 //! Starts: `mda`, which becomes the recipient at once. Exits with 0 on SIGTERM, 1 when it cannot start.
 //!
 //! No delivery runs as uid 0: mail for root (or any account with uid 0) that no alias sends elsewhere is written as the
@@ -13,7 +12,6 @@ pub mod decide;
 pub mod expand;
 pub mod line;
 mod serve;
-mod syncs;
 mod writer;
 
 use std::path::Path;

@@ -103,7 +103,6 @@ impl Local {
                     offset: order.offset,
                     length: order.length,
                     what: writing.what,
-                    together: false,
                 };
                 let writers = Rc::clone(&self.writers.borrow());
                 writers.submit(writing.owner, Job { task, file, asked, tries: 0 });

@@ -22,7 +22,6 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::decide::Owner;
 use super::serve::Asked;
-use super::syncs::Syncs;
 
 /// The most tasks one writer has at a time.
 const OPEN_TASKS: usize = 200;
@@ -47,7 +46,6 @@ pub(super) struct Writers {
     running: RefCell<HashMap<Owner, mpsc::UnboundedSender<Job>>>,
     places: Semaphore,
     waiting: Cell<usize>,
-    syncs: Rc<Syncs>,
 }
 
 impl Writers {
@@ -58,7 +56,6 @@ impl Writers {
             running: RefCell::default(),
             places: Semaphore::new(MOST_WRITERS),
             waiting: Cell::new(0),
-            syncs: Rc::default(),
         })
     }
 
@@ -102,7 +99,6 @@ impl Writers {
                 }
             }
         }
-        self.syncs.end(open.len());
         drop(place);
         self.running.borrow_mut().remove(&owner);
         jobs.close();
@@ -133,9 +129,7 @@ impl Writers {
         if owner.mailbox_only {
             command.arg("--mailbox-only");
         }
-        let (syncs, asks) = channel::pair()?;
-        let child = command.stdin(Stdio::from(theirs)).stdout(Stdio::from(asks)).spawn()?;
-        tokio::task::spawn_local(Rc::clone(&self.syncs).serve(syncs));
+        let child = command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).spawn()?;
         Ok((Channel::new(ours)?, child))
     }
 
@@ -160,12 +154,7 @@ impl Writers {
                     sending = None;
                 }
                 received = channel.receive(&mut buffer) => match received? {
-                    Some((octets, _)) => {
-                        let before = open.len();
-                        let taken = take_replies(octets, open);
-                        self.syncs.end(before - open.len());
-                        taken?;
-                    }
+                    Some((octets, _)) => take_replies(octets, open)?,
                     None if open.is_empty() => return Ok(()),
                     None => return Err(io::Error::other("ended in the middle of its work")),
                 },
@@ -173,7 +162,6 @@ impl Writers {
                     let Some(mut job) = job else { return Ok(()) };
                     number += 1;
                     job.task.number = number;
-                    job.task.together = self.syncs.begins();
                     packet.clear();
                     job.task.write(&mut packet);
                     open.insert(number, job);

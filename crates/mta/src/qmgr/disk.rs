@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use durable::{Access, File};
 use mail::{Domain, QueueId};
 use spool::{Finished, Queue, QueueFile, Readers, Spool};
 use tokio::sync::mpsc::UnboundedSender;
@@ -61,8 +62,8 @@ pub enum Report {
     Moved(QueueId, Queue),
     /// One [`Record::Note`] is done.
     Noted,
-    /// [`Fetch::Adopt`] is done, or failed.
-    Adopted(QueueId, bool),
+    /// [`Fetch::Adopt`] is done: its file; or failed.
+    Adopted(QueueId, Option<File>),
     /// What became of a message.
     Settled(QueueId, Settled),
     /// A notice was entered.
@@ -165,12 +166,18 @@ fn taken(spool: &Spool, id: QueueId, mut from: Queue) -> Result<Report, Trouble>
     Ok(Report::Taken(id, file.map(Box::new), readers))
 }
 
-fn adopted(spool: &Spool, id: QueueId) -> bool {
-    let moved = spool.shift(id, Queue::Incoming, Queue::Active);
-    if let Err(error) = &moved {
+fn adopted(spool: &Spool, id: QueueId) -> Option<File> {
+    if let Err(error) = spool.shift(id, Queue::Incoming, Queue::Active) {
         tracing::error!("{id}: cannot move to active: {error}");
+        return None;
     }
-    moved.is_ok()
+    let file = spool.dir(Queue::Active).open_file(&id.name(), Access::ReadWrite);
+    if let Err(error) = &file {
+        tracing::error!("{id}: cannot open: {error}");
+        // Where the next look finds it.
+        let _ = spool.shift(id, Queue::Active, Queue::Incoming);
+    }
+    file.ok()
 }
 
 /// Best effort: it is looked for in `active` too.

@@ -6,7 +6,7 @@
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use daemon::Channel;
 use durable::File;
@@ -147,13 +147,14 @@ impl Qmgr {
         }
     }
 
-    /// It is in `active` now; or it is not, and what stands anywhere is found by the next look.
-    pub(super) fn adopted(&mut self, id: QueueId, moved: bool) {
-        if !moved {
+    /// Its file is in `active` now; or it is not, and what stands anywhere is found by the next look.
+    pub(super) fn adopted(&mut self, id: QueueId, file: Option<File>) {
+        let Some(file) = file else {
             self.active.remove(&id);
             return self.forget(id);
-        }
+        };
         let Some(message) = self.active.get_mut(&id) else { return };
+        message.use_file(file);
         let later = message.loan.take().map(|loan| loan.later).unwrap_or_default();
         if message.open > 0 && !message.notes.sent.is_empty() {
             self.to_note.push(id);
@@ -210,6 +211,12 @@ impl Qmgr {
 }
 
 impl Message {
+    /// From now on its queue file is this one, whose octets are the same.
+    fn use_file(&mut self, file: File) {
+        self.descriptor = file.fd().and_then(|fd| fd.try_clone_to_owned().ok()).map(Arc::new);
+        self.file.lock().unwrap_or_else(PoisonError::into_inner).file = file;
+    }
+
     /// This recipient has to wait until the message is ours. False: it is.
     pub(super) fn wait_for_commit(&mut self, slot: usize) -> bool {
         let Some(loan) = &mut self.loan else { return false };

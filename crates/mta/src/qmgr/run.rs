@@ -293,7 +293,7 @@ impl Qmgr {
                     Settled::Deferred(next) => self.waiting.push(id, next),
                 }
             }
-            Report::Adopted(id, moved) => self.adopted(id, moved),
+            Report::Adopted(id, file) => self.adopted(id, file),
             Report::Noted => self.noting -= 1,
             Report::Entered(id) => self.is_ready(id, Queue::Incoming),
         }

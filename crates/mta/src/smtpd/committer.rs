@@ -1,7 +1,7 @@
 //! Makes messages safe: in their mailboxes, if that is soon done ([`super::prompt`]), or in the queue, many at a time: those
 //! that come while the disk syncs form the next batch.
 //!
-//! Two threads touch the disk, so that no session holds one while it waits for it. Nobody waits for a timer but he whose
+//! One thread touches the disk, so that no session holds one while it waits for it. Nobody waits for a timer but he whose
 //! mailbox is slow.
 
 use std::io;
@@ -14,11 +14,10 @@ use tokio::sync::oneshot;
 
 use super::prompt::{PATIENCE, Prompt};
 
-/// The way to the threads, which end with the last clone.
+/// The way to the thread, which ends with the last clone.
 #[derive(Clone)]
 pub(super) struct Committer {
     commits: mpsc::Sender<Job>,
-    offers: mpsc::Sender<Job>,
     pub(super) prompt: Arc<Prompt>,
 }
 
@@ -38,18 +37,15 @@ pub(super) enum Safe {
 }
 
 impl Committer {
-    /// Starts the threads.
+    /// Starts the thread.
     ///
     /// # Errors
     /// When there can be no more of them.
     pub(super) fn start() -> io::Result<Self> {
         let (commits, to_commit) = mpsc::channel();
-        let (offers, to_offer) = mpsc::channel();
         let prompt = Arc::new(Prompt::default());
         thread::Builder::new().name("committer".into()).spawn(move || run(&to_commit))?;
-        let (its_prompt, its_commits) = (Arc::clone(&prompt), commits.clone());
-        thread::Builder::new().name("offer".into()).spawn(move || offer(&its_prompt, &to_offer, &its_commits))?;
-        Ok(Self { commits, offers, prompt })
+        Ok(Self { commits, prompt })
     }
 
     /// Returns when the message is durable.
@@ -61,29 +57,26 @@ impl Committer {
         let id = message.id();
         let (done, mut outcome) = oneshot::channel();
         let job = Job { message, done };
-        if job.message.is_small() && self.prompt.is_open() {
-            self.offers.send(job).map_err(|_| gone())?;
-            if let Ok(outcome) = tokio::time::timeout(PATIENCE, &mut outcome).await {
-                return outcome.map_err(|_| gone())?;
+        match self.offer(job) {
+            Ok(()) => {
+                if let Ok(outcome) = tokio::time::timeout(PATIENCE, &mut outcome).await {
+                    return outcome.map_err(|_| gone())?;
+                }
+                self.prompt.take_back(id).into_iter().for_each(|job| self.queue(job));
             }
-            self.prompt.take_back(id).into_iter().for_each(|job| self.queue(job));
-        } else {
-            self.commits.send(job).map_err(|_| gone())?;
+            Err(job) => self.commits.send(job).map_err(|_| gone())?,
         }
         outcome.await.map_err(|_| gone())?
+    }
+
+    /// A small message goes to qmgr at once, if it listens; others come back.
+    fn offer(&self, job: Job) -> Result<(), Job> {
+        if job.message.is_small() && self.prompt.is_open() { self.prompt.offer(job) } else { Err(job) }
     }
 
     /// This one is to be put in the queue. Its asker hears of a thread that is gone.
     pub(super) fn queue(&self, job: Job) {
         let _ = self.commits.send(job);
-    }
-}
-
-fn offer(prompt: &Prompt, waiting: &mpsc::Receiver<Job>, commits: &mpsc::Sender<Job>) {
-    while let Ok(job) = waiting.recv() {
-        if let Some(job) = prompt.offer(job) {
-            let _ = commits.send(job);
-        }
     }
 }
 
