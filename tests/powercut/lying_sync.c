@@ -1,6 +1,6 @@
 /* Makes chosen syncs lie: they return at once with success, as if the call had been removed from the code.
  *
- * LYING_SYNC holds patterns "CALL:PATH" (fnmatch), separated by spaces; CALL is fsync, fdatasync or syncfs, PATH what the
+ * LYING_SYNC holds patterns "CALL:PATH" (fnmatch), separated by spaces; CALL is fsync, fdatasync, syncfs or sync_file_range, PATH what the
  * descriptor stands for, for example "fsync:*\/Maildir/new fdatasync:*\/Maildir/tmp/*".
  *
  * cc -shared -fPIC -o lying_sync.so lying_sync.c; LD_PRELOAD=./lying_sync.so LYING_SYNC=… PROGRAM */
@@ -42,3 +42,11 @@ static int lies(const char *call, int fd)
 WRAP(fsync)
 WRAP(fdatasync)
 WRAP(syncfs)
+
+int sync_file_range(int fd, off64_t offset, off64_t length, unsigned flags)
+{
+    static int (*real)(int, off64_t, off64_t, unsigned);
+    if (!real)
+        real = (int (*)(int, off64_t, off64_t, unsigned))dlsym(RTLD_NEXT, "sync_file_range");
+    return lies("sync_file_range", fd) ? 0 : real(fd, offset, length, flags);
+}
