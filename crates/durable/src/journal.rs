@@ -13,8 +13,10 @@
 //!
 //! So it is on ext4 and ext3 with a journal, whatever their `data=` mode, and on xfs, which has one always. Of
 //! any other file system nothing is assumed: there each file is synced before it is named. ext4 without a journal is one of
-//! those; the kernel tells in `/sys/fs/ext4/DEVICE/journal_task` whether somebody writes one.
+//! those; whether somebody writes one the kernel tells in `/sys/fs/ext4/DEVICE/journal_task`, or, where a container does not show
+//! that, in `/proc/fs/jbd2`.
 
+use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -33,20 +35,35 @@ impl Journal {
     pub(crate) fn of(dir: impl AsFd) -> Self {
         let keeps_order = match fstatfs(dir.as_fd()).map(|about| about.filesystem_type()) {
             Ok(XFS_SUPER_MAGIC) => true,
-            Ok(EXT4_SUPER_MAGIC) => fstat(dir.as_fd()).is_ok_and(|about| is_written(Path::new("/sys"), about.st_dev)),
+            Ok(EXT4_SUPER_MAGIC) => fstat(dir.as_fd()).is_ok_and(|about| is_written(Path::new("/"), about.st_dev)),
             _ => false,
         };
         if keeps_order { Self::KeepsOrder } else { Self::Unknown }
     }
 }
 
-/// Whether there is a task that writes the journal of the ext4 on this device: the file holds its number, or `<none>`.
-fn is_written(sys: &Path, device: u64) -> bool {
+/// Whether somebody writes a journal for the ext4 on this device.
+fn is_written(root: &Path, device: u64) -> bool {
     let number = format!("{}:{}", major(device), minor(device));
-    let Ok(disk) = std::fs::read_link(sys.join("dev/block").join(number)) else { return false };
-    let Some(name) = disk.file_name() else { return false };
-    let task = std::fs::read_to_string(sys.join("fs/ext4").join(name).join("journal_task"));
+    let Ok(disk) = std::fs::read_link(root.join("sys/dev/block").join(number)) else { return false };
+    let Some(name) = disk.file_name().and_then(OsStr::to_str) else { return false };
+    has_task(root, name) || has_journal_inside(root, name)
+}
+
+/// The file holds the number of the task that writes the journal, or `<none>`.
+fn has_task(root: &Path, name: &str) -> bool {
+    let task = std::fs::read_to_string(root.join("sys/fs/ext4").join(name).join("journal_task"));
     task.is_ok_and(|task| task.trim().parse().is_ok_and(|number: u32| number > 0))
+}
+
+/// A journal that is written has a directory called after the device and the journal's inode on it: `sda1-8`.
+fn has_journal_inside(root: &Path, name: &str) -> bool {
+    let is_its = |entry: OsString| {
+        let inode = entry.to_str().and_then(|entry| entry.strip_prefix(name)?.strip_prefix('-'));
+        inode.is_some_and(|inode| inode.parse::<u64>().is_ok())
+    };
+    let entries = std::fs::read_dir(root.join("proc/fs/jbd2")).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name()).any(is_its)
 }
 
 #[cfg(test)]
@@ -55,19 +72,23 @@ mod tests {
 
     #[test]
     fn only_a_journal_that_is_written_counts() {
-        let sys = tempfile::tempdir().expect("tempdir");
-        let dir = |path: &str| std::fs::create_dir_all(sys.path().join(path)).expect("made");
-        for (minor, name, task) in [(1, "sda1", Some("302\n")), (2, "sda2", Some("<none>\n")), (3, "sda3", None)] {
-            dir("dev/block");
-            dir(&format!("fs/ext4/{name}"));
-            let link = sys.path().join(format!("dev/block/8:{minor}"));
+        let root = tempfile::tempdir().expect("tempdir");
+        let dir = |path: &str| std::fs::create_dir_all(root.path().join(path)).expect("made");
+        dir("sys/dev/block");
+        dir("proc/fs/jbd2/sda4-8");
+        dir("proc/fs/jbd2/sda40-x");
+        let tasks =
+            [("sda1", Some("302\n")), ("sda2", Some("<none>\n")), ("sda3", None), ("sda4", None), ("sda40", None)];
+        for (minor, (name, task)) in (1..).zip(tasks) {
+            dir(&format!("sys/fs/ext4/{name}"));
+            let link = root.path().join(format!("sys/dev/block/8:{minor}"));
             std::os::unix::fs::symlink(format!("../../devices/pci/block/sda/{name}"), link).expect("link");
             if let Some(task) = task {
-                let file = sys.path().join(format!("fs/ext4/{name}/journal_task"));
+                let file = root.path().join(format!("sys/fs/ext4/{name}/journal_task"));
                 std::fs::write(file, task).expect("written");
             }
         }
-        let found = |minor| is_written(sys.path(), nix::sys::stat::makedev(8, minor));
-        assert_eq!([found(1), found(2), found(3), found(4)], [true, false, false, false]);
+        let found = [1, 2, 3, 4, 5, 6].map(|minor| is_written(root.path(), nix::sys::stat::makedev(8, minor)));
+        assert_eq!(found, [true, false, false, true, false, false]);
     }
 }

@@ -55,7 +55,8 @@ fn start(dir: &Path) -> Result<(), String> {
     let queue = config.text("queue_directory").to_owned();
     let spool = Dir::open(queue.as_ref()).and_then(|root| Spool::open(&root)).map_err(|e| format!("{queue}: {e}"))?;
     give_up_power(&config)?;
-    let workers = std::thread::available_parallelism().map_or(2, usize::from).max(2);
+    // Half of the processors: the rest of the mail system has the others, and a wake-up across threads costs more than it brings.
+    let workers = (std::thread::available_parallelism().map_or(2, usize::from) / 2).max(1);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.worker_threads(workers).max_blocking_threads(BLOCKING_THREADS);
     let runtime = daemon::runtime::build(&mut builder).map_err(|e| e.to_string())?;
