@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use config::Config;
 use nix::unistd::{Group, User, geteuid};
+use routes::tls::Line;
 
 use crate::reach::{self, Wrong};
 use crate::{ports, processes};
@@ -56,10 +57,17 @@ fn tables(config: &Config) -> Vec<String> {
 
 /// Tables that root can read and the programs cannot, and passwords that everybody can read.
 fn out_of_reach(config: &Config) -> Vec<String> {
+    found.extend(tls_policies(config).filter_map(|(place, line)| Some(format!("{place}: {}", line.err()?))));
     let unprivileged = |row: &&config::param::Param| {
         row.programs.split(' ').any(|program| ["pickup", "qmgr", "smtp", "smtpd"].contains(&program))
     };
     let rows = config::param::TABLE.iter().filter(|row| row.kind == config::param::Kind::Tables).filter(unprivileged);
+/// The lines of smtp_tls_policy_maps that can be looked at: where each stands, and what it means.
+fn tls_policies(config: &Config) -> impl Iterator<Item = (String, Result<Line, String>)> {
+    let written = config.tables("smtp_tls_policy_maps").view().map(|view| view.written()).unwrap_or_default();
+    written.into_iter().map(|found| (found.place(), Line::read(&found.value)))
+}
+
     let files = rows.flat_map(|row| config.tables(row.name).files().into_iter().map(|file| (row.name, file)));
     let said = files.filter_map(|(name, file)| {
         let owner = config.text("mail_owner");

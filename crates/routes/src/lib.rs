@@ -18,6 +18,8 @@ use handover::relay::{Dialect, Hop};
 use mail::{Address, EnhancedStatus};
 use tables::{Found, Listed, Names, Tables, Trouble, View};
 
+pub mod tls;
+
 #[cfg(test)]
 mod tests;
 

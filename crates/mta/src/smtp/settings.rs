@@ -1,5 +1,6 @@
 //! What the program makes of the configuration. A reload makes a new one of these for the orders that come afterwards.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use config::Config;
 use daemon::listen;
-use daemon::tls::client::Client;
+use daemon::tls::client::{Client, Manner as TlsManner};
 use smtp::client::{Manner, Timeouts};
 
 use super::courier::Reuse;
@@ -16,7 +17,7 @@ use super::hop::Defaults;
 use super::hosts::{Choice, Family};
 use super::logins::Logins;
 use super::names::Protocols;
-use super::policy::{Level, Policies};
+use super::policy::{Level, Policies, Policy};
 use super::pool::Pool;
 
 /// Everything a delivery needs to know.
@@ -56,7 +57,9 @@ pub(super) struct Reaching {
     pub(super) connect_timeout: Duration,
     bind: [Option<IpAddr>; 2],
     pub(super) reuse: Reuse,
-    pub(super) tls: Option<Client>,
+    tls: Option<Client>,
+    /// By what single next hops ask for.
+    manners: Mutex<HashMap<TlsManner, Client>>,
     pub(super) log_tls: bool,
 }
 
@@ -85,6 +88,7 @@ impl Settings {
                 table: config.tables("smtp_tls_policy_maps"),
                 verify: config.list("smtp_tls_verify_cert_match"),
                 secure: config.list("smtp_tls_secure_cert_match"),
+                told: Mutex::default(),
                 wrapper: config.flag("smtp_tls_wrappermode"),
             },
             logins: Logins::new(config),
@@ -163,10 +167,23 @@ impl Reaching {
             address
         });
         Self {
+            manners: Mutex::default(),
             most_sessions: count(config, "smtp_mx_session_limit"),
             connect_timeout: config.time("smtp_connect_timeout"),
             bind,
             reuse: Reuse {
+    /// TLS as a policy asks for it; `None` where there is none to be had.
+    pub(super) fn tls_for(&self, policy: &Policy) -> Result<Option<Client>, String> {
+        let (Some(tls), Some(manner)) = (&self.tls, policy.manner()?) else { return Ok(self.tls.clone()) };
+        let mut manners = self.manners.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = manners.get(&manner) {
+            return Ok(Some(client.clone()));
+        }
+        let client = tls.in_manner(&manner).map_err(|error| error.to_string())?;
+        manners.insert(manner, client.clone());
+        Ok(Some(client))
+    }
+
                 allowed: config.flag("smtp_connection_cache_on_demand"),
                 most: config.number("smtp_connection_reuse_count_limit"),
                 longest: config.time("smtp_connection_reuse_time_limit"),
