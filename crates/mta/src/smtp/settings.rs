@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use config::Config;
@@ -96,14 +95,6 @@ impl Settings {
             pool: Arc::default(),
             soft_bounce: config.flag("soft_bounce"),
         }
-    }
-
-    /// The files that are read while the program runs.
-    pub(super) fn files(&self) -> Vec<PathBuf> {
-        let mut files = self.policies.table.files();
-        files.extend(self.logins.files());
-        files.extend(self.exit.files());
-        files
     }
 }
 

@@ -21,7 +21,9 @@ use crate::control::Service;
 /// Serves a listening socket until we stop.
 pub(super) fn open(server: &Arc<Server>, (service, descriptor): (Service, OwnedFd)) {
     let server = server.clone();
-    tokio::spawn(async move {
+    let tasks = server.tasks.clone();
+    // With the sessions: while it may let somebody in, the program is not at its end.
+    tasks.spawn(async move {
         let mut acceptor = match listen::adopt(descriptor) {
             Ok(acceptor) => acceptor,
             Err(e) => return give_up(&server, service, &e),
@@ -30,6 +32,7 @@ pub(super) fn open(server: &Arc<Server>, (service, descriptor): (Service, OwnedF
             let accepted = tokio::select! {
                 () = server.signals.stop.cancelled() => return,
                 accepted = acceptor.accept() => accepted,
+                () = server.signals.retire.cancelled() => return,
             };
             match accepted {
                 Ok(Accepted::Client(stream, peer)) => admit(&server, service, (stream, peer)),
