@@ -33,6 +33,7 @@ mod logins;
 mod names;
 mod passwords;
 mod prompt;
+mod rates;
 mod recipients;
 mod rules;
 mod server;

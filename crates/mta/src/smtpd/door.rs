@@ -13,6 +13,7 @@ use smtp::server::{Client, Session};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::rates::Event;
 use super::rules::Visit;
 use super::server::{Configured, Server};
 use super::world;
@@ -55,15 +56,31 @@ fn give_up(server: &Server, service: Service, error: &std::io::Error) {
 fn admit(server: &Arc<Server>, service: Service, (stream, peer): (TcpStream, SocketAddr)) {
     let address = peer.ip().to_canonical();
     let configured = server.configured();
-    let trusted = configured.rules.trusts(address);
-    let place = if trusted { server.sessions.enter_trusted(address) } else { server.sessions.enter(address) };
+    let trusted = match service {
+        // Bound to loopback addresses: nobody else comes this way.
+        Service::Reinject => address.is_loopback(),
+        Service::Smtp | Service::Submission | Service::Smtps => configured.rules.trusts(address),
+    };
+    let most =
+        if service == Service::Reinject || configured.limits.excepts(address) { 0 } else { configured.limits.sessions };
+    if service != Service::Reinject
+        && let Some(count) = server.rates.exceeded(Event::Connection, address, &configured.limits)
+    {
+        let name = Event::Connection.name();
+        tracing::warn!("{name} rate limit exceeded: {count} from unknown[{address}] for service {}", service.name());
+        return send_away(server, stream, &format!("Error: too many connections from {address}"));
+    }
+    let place = server.sessions.enter_up_to(most, address);
     match place {
         Ok(pass) => {
             let guest = Guest { service, stream, address, trusted, pass };
             drop(server.tasks.spawn(serve(server.clone(), configured, guest)));
         }
         Err(Full::Peer) => {
-            tracing::warn!("too many connections from [{address}] for service {}", service.name());
+            let (count, service) = (most + 1, service.name());
+            tracing::warn!(
+                "Connection concurrency limit exceeded: {count} from unknown[{address}] for service {service}"
+            );
             send_away(server, stream, &format!("Error: too many connections from {address}"));
         }
         Err(Full::All) => {
@@ -104,7 +121,8 @@ async fn serve(server: Arc<Server>, configured: Arc<Configured>, guest: Guest) {
         let Some(secured) = secured else { return };
         stream = secured;
     }
-    let visit = Visit { address, local, trusted, early_talker, tls_loaded: tls.is_some() };
+    let counts_messages = configured.limits.counts(Event::Message) && !configured.limits.excepts(address);
+    let visit = Visit { address, local, trusted, early_talker, tls_loaded: tls.is_some(), counts_messages };
     let mut session = Session::new(configured.rules.settings(service, client.clone(), &visit));
     let mut world = world::Session {
         server: server.clone(),

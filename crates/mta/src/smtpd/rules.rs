@@ -40,7 +40,6 @@ pub(super) struct Rules {
     pub(super) duplicate_limit: usize,
     /// Octets the disk must have left.
     pub(super) least_space: u64,
-    pub(super) per_client: usize,
     pub(super) soft_bounce: bool,
     /// Missing header fields are added for everybody (`always_add_missing_headers`).
     pub(super) complete_always: bool,
@@ -98,7 +97,6 @@ impl Rules {
             hop_limit: count(config, "hopcount_limit"),
             duplicate_limit: count(config, "duplicate_filter_limit"),
             least_space: config.bytes("queue_minfree").max(size.saturating_add(size / 2)),
-            per_client: count(config, "smtpd_client_connection_count_limit"),
             soft_bounce: config.flag("soft_bounce"),
             complete_always: config.flag("always_add_missing_headers"),
             remote_domain: Some(config.text("remote_header_rewrite_domain").trim().to_owned())
@@ -122,6 +120,7 @@ impl Rules {
             auth: self.auth_of(service, visit),
             vrfy: self.vrfy,
             early_talker: visit.early_talker,
+            counts_messages: visit.counts_messages,
         };
         Settings {
             hostname: self.hostname.clone(),
@@ -171,6 +170,22 @@ impl Rules {
 fn has_it_or_above(list: &HashSet<String>, domain: &Domain) -> bool {
     let name = domain.as_str();
     let above = name.match_indices('.').map(|(at, _)| &name[at + 1..]);
+/// A filter is a program of this machine that gives back what was looked at already.
+const fn from_filter(policy: Policy) -> Policy {
+    Policy {
+        in_my_networks: true,
+        line_feeds: false,
+        helo_required: false,
+        forbid_pipelining: false,
+        tls_available: false,
+        tls_required: false,
+        auth: Auth::Off,
+        early_talker: false,
+        counts_messages: false,
+        ..policy
+    }
+}
+
     std::iter::once(name).chain(above).any(|name| list.contains(name))
 }
 
@@ -192,6 +207,7 @@ pub(super) struct Visit {
 }
 
 fn domains(config: &Config, name: &str) -> HashSet<String> {
+    pub(super) counts_messages: bool,
     config
         .list(name)
         .iter()
@@ -251,7 +267,14 @@ mod tests {
         let rules = rules("myhostname: vm.m3102.com\nmessage_size_limit: 1000\nqueue_minfree: 10\n");
         assert_eq!((rules.banner.as_str(), rules.least_space), ("ESMTP Facteur", 1500));
         let address = IpAddr::from([127, 0, 0, 1]);
-        let visit = Visit { address, local: address, trusted: true, early_talker: false, tls_loaded: false };
+        let visit = Visit {
+            address,
+            local: address,
+            trusted: true,
+            early_talker: false,
+            tls_loaded: false,
+            counts_messages: false,
+        };
         let client = Client { name: "localhost".into(), address: "127.0.0.1".into() };
         let settings = rules.settings(Service::Smtp, client.clone(), &visit);
         assert!(!settings.policy.submission && !settings.policy.tls_available && settings.policy.in_my_networks);
@@ -264,8 +287,14 @@ mod tests {
             let rules = rules(text);
             let address: IpAddr = address.parse().expect(address);
             let local = IpAddr::from([127, 0, 0, 1]);
-            let visit =
-                Visit { address, local, trusted: rules.trusts(address), early_talker: false, tls_loaded: false };
+            let visit = Visit {
+                address,
+                local,
+                trusted: rules.trusts(address),
+                early_talker: false,
+                tls_loaded: false,
+                counts_messages: false,
+            };
             let client = Client { name: "unknown".into(), address: address.to_string() };
             let policy = rules.settings(Service::Smtp, client, &visit).policy;
             (policy.line_feeds, policy.forbid_pipelining)
@@ -283,7 +312,8 @@ mod tests {
         let auth = |text: &str, service, address: &str| {
             let address: IpAddr = address.parse().expect(address);
             let local = IpAddr::from([192, 0, 2, 1]);
-            let visit = Visit { address, local, trusted: false, early_talker: false, tls_loaded: true };
+            let visit =
+                Visit { address, local, trusted: false, early_talker: false, tls_loaded: true, counts_messages: false };
             let client = Client { name: "unknown".into(), address: address.to_string() };
             rules(text).settings(service, client, &visit).policy.auth
         };

@@ -21,6 +21,7 @@ use super::committer::Committer;
 use super::logins::{Logins, Sent};
 use super::names::Names;
 use super::passwords::Passwords;
+use super::rates::{Limits, Rates};
 use super::recipients::Recipients;
 use super::rules::Rules;
 use crate::bounce::Sender;
@@ -41,6 +42,8 @@ pub(super) struct Server {
     pub(super) sent: Sent,
     wake: Option<UnixDatagram>,
     qmgr: PathBuf,
+    /// So does this.
+    pub(super) rates: Rates,
     zone: TimeZone,
 }
 
@@ -51,6 +54,8 @@ pub(super) struct Configured {
     pub(super) cleanup: Cleanup,
     pub(super) logins: Logins,
     pub(super) notices: Sender,
+    pub(super) ways: Ways,
+    pub(super) limits: Limits,
 }
 
 impl Configured {
@@ -61,6 +66,8 @@ impl Configured {
             cleanup: Cleanup::new(config),
             logins: Logins::of(config),
             notices: Sender::new(config),
+            ways: Ways::of(config),
+            limits: Limits::of(config),
         })
     }
 }
@@ -71,7 +78,7 @@ impl Server {
         let rules = Configured::of(&parts.config);
         let wake = UnixDatagram::unbound().and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
         Arc::new(Self {
-            sessions: Sessions::new(most.min(parts.sessions), rules.rules.per_client),
+            sessions: Sessions::new(most.min(parts.sessions), 0),
             configured: RwLock::new(rules),
             tls: RwLock::new(None),
             spool: parts.spool,
@@ -88,6 +95,7 @@ impl Server {
     }
 
     /// For a session that begins now.
+            rates: Rates::default(),
     pub(super) fn configured(&self) -> Arc<Configured> {
         self.configured.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -15,6 +15,7 @@ use super::committer::Safe;
 use super::door;
 use super::entry::{self, Entry};
 use super::hold::{Held, Sending};
+use super::rates::Event;
 use super::rules::Rules;
 use super::server::{Configured, Server};
 
@@ -37,8 +38,10 @@ impl World for Session {
     async fn answer(&mut self, question: Question) -> Answer {
         match question {
             Question::Authenticate(credentials) => self.authenticate(credentials).await,
+            Question::Sender => self.too_much(Event::Message, "mail").unwrap_or(Answer::Accepted),
             Question::Recipient { sender, recipient, may_relay, user } => self
-                .refuse_sender(user.as_deref(), sender.as_ref())
+                .too_much(Event::Recipient, "recipients")
+                .or_else(|| self.refuse_sender(user.as_deref(), sender.as_ref()))
                 .unwrap_or_else(|| self.recipient(&recipient, may_relay)),
             Question::Name => Answer::Named(self.server.spool.new_id()),
             Question::Open(transaction) => self.open(&transaction),
@@ -68,6 +71,17 @@ impl World for Session {
 impl Session {
     fn rules(&self) -> &Rules {
         &self.configured.rules
+    }
+
+    /// The client asks too often.
+    fn too_much(&self, event: Event, what: &str) -> Option<Answer> {
+        // What comes from a filter was counted when it came.
+        let address = self.client.address.parse().ok().filter(|_| self.service != Service::Reinject)?;
+        let count = self.server.rates.exceeded(event, address, &self.configured.limits)?;
+        let (name, service) = (event.name(), self.service.name());
+        tracing::warn!("{name} rate limit exceeded: {count} from {} for service {service}", self.client);
+        let text = if event == Event::Message { "too much" } else { "too many" };
+        Some(Answer::Refused(Reply::new(450, 7, 1, format!("Error: {text} {what} from {address}"))))
     }
 
     async fn authenticate(&self, credentials: Credentials) -> Answer {

@@ -72,6 +72,7 @@ enum Wait {
 #[derive(Debug)]
 enum Asked {
     Password(hello::Claim),
+    Sender(alloc::boxed::Box<mail::Envelope>),
     Recipient(mail::Recipient),
     Name(mail::Recipient),
     Verify(mail::Address),
@@ -278,6 +279,7 @@ impl Session {
         let Wait::Answer(asked) = core::mem::replace(&mut self.wait, Wait::Command) else { return };
         match asked {
             Asked::Password(claim) => self.password_answer(claim, answer, effects),
+            Asked::Sender(envelope) => self.sender_answer(*envelope, answer, effects),
             Asked::Recipient(recipient) => self.recipient_answer(recipient, answer, effects),
             Asked::Name(recipient) => self.name_answer(recipient, answer, effects),
             Asked::Verify(address) => self.verify_answer(&address, answer, effects),

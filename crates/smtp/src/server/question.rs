@@ -3,6 +3,7 @@
 //! | question | right answers |
 //! |---|---|
 //! | `Authenticate` | `Accepted`, `Refused` (the machine words a 535 itself), `Unavailable` |
+//! | `Sender` | `Accepted`, `Refused` (sent as it is) |
 //! | `Recipient` | `Accepted`, `Refused` (sent as it is) |
 //! | `Name` | `Named`, `Refused` |
 //! | `Open` | `Accepted`, `Refused` |
@@ -27,6 +28,8 @@ use crate::{Reply, trace::Received};
 pub enum Question {
     /// Is this the user's password?
     Authenticate(Credentials),
+    /// May this client send one more message? Only asked where [`super::Policy::counts_messages`].
+    Sender,
     /// May mail from this sender come in for this recipient (ours, or relaying is allowed)?
     Recipient {
         /// The reverse path; `None` is `<>`.

@@ -58,6 +58,8 @@ pub struct Policy {
     pub vrfy: bool,
     /// The client spoke before our greeting and must be refused for it.
     pub early_talker: bool,
+    /// The world counts messages (`smtpd_client_message_rate_limit`).
+    pub counts_messages: bool,
 }
 
 /// When AUTH is offered.
@@ -114,6 +116,7 @@ impl Default for Policy {
             auth: Auth::Off,
             vrfy: true,
             early_talker: false,
+            counts_messages: false,
         }
     }
 }

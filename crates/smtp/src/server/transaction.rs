@@ -1,5 +1,6 @@
 //! The envelope: MAIL, RCPT, RSET; and VRFY, ETRN, which ask about addresses and domains.
 
+use alloc::boxed::Box;
 use alloc::format;
 
 use mail::event::smtpd::Smtpd;
@@ -49,9 +50,28 @@ impl Session {
             envid: parameters.envid,
             ..Envelope::default()
         };
+        if self.settings.policy.counts_messages {
+            self.ask(Question::Sender, Asked::Sender(Box::new(envelope)), effects);
+        } else {
+            self.begin_mail(envelope, effects);
+        }
+        Ok(())
+    }
+
+    fn begin_mail(&mut self, envelope: Envelope, effects: &mut Effects) {
         self.mail = Some(Mail { envelope, id: None, content: None, overshoot: 0 });
         self.say(Reply::new(250, 1, 0, "Ok"), effects);
-        Ok(())
+    }
+
+    pub(super) fn sender_answer(&mut self, envelope: Envelope, answer: Answer, effects: &mut Effects) {
+        match answer {
+            Answer::Accepted => self.begin_mail(envelope, effects),
+            Answer::Refused(reply) => {
+                self.log(self.reject("MAIL", None, &reply), effects);
+                self.say(reply, effects);
+            }
+            Answer::Unavailable | Answer::Named(_) => self.say(confused(), effects),
+        }
     }
 
     pub(super) fn rcpt_to(&mut self, arguments: &str, effects: &mut Effects) -> Result<(), Reply> {
