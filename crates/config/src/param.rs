@@ -46,6 +46,8 @@ pub enum Kind {
     Number(u64, u64),
     /// One absolute file name, or nothing; Dovecot's `<` in front is dropped.
     Path,
+    /// A list of `address:port` on the loopback interface.
+    Sockets,
     /// Text kept as it is: `$name` in it is for whoever uses the value.
     Raw,
     /// A list of look-up tables: files, `type:/path`, or tables written in place.
@@ -113,6 +115,7 @@ impl Kind {
             Kind::Number(low, high) => format!("number from {low} to {high}"),
             Kind::Path => "file name".into(),
             Kind::Names => "list; an item may be a table whose keys are meant".into(),
+            Kind::Sockets => "list of address:port of this machine (127.0.0.1:10025)".into(),
             Kind::Raw => "text, $name not expanded".into(),
             Kind::Tables => "list of tables (hash:/path, regexp:/path, cidr:/path, inline:{k=v})".into(),
             Kind::Text => "text".into(),
@@ -156,7 +159,7 @@ const fn machine(name: &'static str, default: Default, programs: &'static str, h
 }
 
 use Kind::{
-    Bytes, Choice, Choices, Domains, Files, Flag, List, Names, Networks, Number, Path, Raw, Tables, Text, Time,
+    Bytes, Choice, Choices, Domains, Files, Flag, List, Names, Networks, Number, Path, Raw, Sockets, Tables, Text, Time,
 };
 use Unit::{Day, Hour, Minute, Second};
 
@@ -175,16 +178,18 @@ pub static TABLE: &[Param] = &[
     row("allow_mail_to_files", Choices(&["alias", "forward", "include"]), "alias, forward", "local mda", "Where `/file/name` is allowed as a destination."),
     row("always_add_missing_headers", Flag, "no", "smtpd", "Complete missing Message-Id, Date and From also in mail from outside."),
     row("always_bcc", Text, "", "smtpd pickup facteur", "Addresses that get a copy of every message."),
+    row("anvil_rate_time_unit", Time(Second), "60s", "smtpd", "How long the rates of clients are counted (smtpd_client_message_rate_limit and its like)."),
     row("auth_failure_delay", Time(Second), "2s", "smtpd popd imapd", "How long the answer to a wrong password waits."),
     row("biff", Flag, "no", "mda", "Tell comsat of new mail (UDP port 512 of this machine); nobody listening costs nothing."),
     row("bounce_notice_recipient", Text, "postmaster", "qmgr pickup", "Who gets copies of notices to senders about failures, if notify_classes has bounce."),
-    row("anvil_rate_time_unit", Time(Second), "60s", "smtpd", "How long the rates of clients are counted (smtpd_client_message_rate_limit and its like)."),
     row("bounce_queue_lifetime", Time(Day), "5d", "qmgr", "How long a bounce is tried before it is given up."),
     row("bounce_size_limit", Bytes, "50000", "qmgr", "How much of the original message a bounce returns."),
     row("canonical_classes", Choices(PLACES), "envelope_sender, envelope_recipient, header_sender, header_recipient", "smtpd pickup qmgr facteur", "Where canonical_maps applies."),
     row("canonical_maps", Tables, "", "smtpd pickup qmgr facteur", "Tables of addresses that become others, wherever they stand."),
     row("command_directory", Path, "/usr/sbin", "master facteur", "Where sendmail, mailq, newaliases and facteur are."),
     row("command_time_limit", Time(Second), "1000s", "mda", "How long a user's command may take for one message."),
+    row("content_filter", Text, "", "smtpd qmgr", "Where mail from port 25 goes first, `smtp-amavis:[127.0.0.1]:10024` or `lmtp:unix:/path`; it comes back at content_filter_reinject. Empty: nowhere."),
+    row("content_filter_reinject", Sockets, "", "master smtpd", "Where a content filter gives mail back by SMTP, such as 127.0.0.1:10025: from this machine only, to anywhere, and to no filter again."),
     row("daemon_directory", Path, "/usr/lib/facteur", "master local popd imapd facteur", "Where the daemons and their helpers are."),
     row("data_directory", Path, "/var/lib/facteur", "master popd imapd facteur", "Where the self-signed certificate and small state files are."),
     row("default_destination_concurrency_failed_cohort_limit", Number(0, 1000), "1", "qmgr", "After how many rounds of failures in a row the mail for a next hop waits; 0: never, each message is tried."),
@@ -256,6 +261,7 @@ pub static TABLE: &[Param] = &[
     machine("myorigin", Default::MailName, "smtpd pickup sendmail qmgr local", "The domain that is added to addresses without one; a leading slash names a file that says it."),
     row("notice_language", Choice(&["en", "fr"]), "en", "qmgr pickup", "The language of notices to senders: English or French."),
     row("notify_classes", Choices(&["2bounce", "bounce", "delay", "policy", "protocol", "resource", "software"]), "2bounce, resource, software", "qmgr pickup", "What the postmaster is told of by mail: undeliverable notices (2bounce), failures, delays, trouble of this machine; policy and protocol without effect."),
+    row("pickup_content_filter", Text, "$content_filter", "pickup", "As content_filter, for mail from sendmail."),
     row("port_offset", Number(0, 60_000), "0", "master popd imapd facteur", "Added to every standard port number, to run without being root."),
     row("postfix_directory", Path, "", DAEMONS, "Postfix's main.cf there counts too, before conf.d; empty means it does not."),
     row("propagate_unmatched_extensions", Choices(&["alias", "canonical", "forward", "generic", "include", "virtual"]), "canonical, virtual", "smtpd pickup qmgr smtp facteur", "Which tables (canonical, virtual, generic) hand the extension of user+extension on to what they find; the other words are accepted without effect."),
@@ -265,6 +271,7 @@ pub static TABLE: &[Param] = &[
     row("queue_directory", Path, "/var/spool/facteur", "master smtpd pickup qmgr local sendmail mailq facteur", "The queue."),
     row("queue_minfree", Bytes, "0", "smtpd", "Refuse mail when the queue's file system has less than this left; at least one and a half times message_size_limit is kept in any case."),
     row("queue_run_delay", Time(Second), "300s", "qmgr", "How often the deferred mail is looked at."),
+    row("receive_override_options", Choices(&["no_address_mappings", "no_header_body_checks", "no_milters", "no_unknown_recipient_checks"]), "", "smtpd pickup", "What is not done before a content filter: no_address_mappings leaves canonical, virtual, bcc and masquerading to the time when the mail comes back, no_unknown_recipient_checks takes mail for anybody."),
     row("recipient_bcc_maps", Tables, "", "smtpd pickup facteur", "Tables of addresses that get copies of mail to a recipient."),
     row("recipient_canonical_classes", Choices(PLACES), "envelope_recipient, header_recipient", "smtpd pickup qmgr facteur", "Where recipient_canonical_maps applies."),
     row("recipient_canonical_maps", Tables, "", "smtpd pickup qmgr facteur", "As canonical_maps, for recipients only, and before it."),
@@ -361,6 +368,7 @@ pub static TABLE: &[Param] = &[
     row("ssl_cert", Path, "", "popd imapd smtpd", "Certificate; empty means a self-signed one in data_directory, made at first start."),
     row("ssl_key", Path, "", "popd imapd smtpd", "Private key of ssl_cert."),
     row("strict_mailbox_ownership", Flag, "yes", "mda", "Do not deliver to a mailbox owned by somebody else."),
+    row("submission_content_filter", Text, "$content_filter", "smtpd", "As content_filter, for mail from ports 587 and 465."),
     row("submission_message_limit", Number(0, ANY), "500", "smtpd", "Messages that one login may send in an hour; more are put on hold and told to user and postmaster. 0 means no limit."),
     row("submission_recipient_limit", Number(0, ANY), "2000", "smtpd", "Recipients that one login may send to in an hour; more are put on hold and told to user and postmaster. 0 means no limit."),
     row("submission_reject_sender_login_mismatch", Flag, "yes", "smtpd", "On ports 587 and 465, refuse a sender address that is not the login's (smtpd_sender_login_maps)."),

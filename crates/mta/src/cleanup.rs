@@ -22,6 +22,9 @@ pub struct Cleanup(Option<Arc<Rewriter>>);
 pub struct Tables(Option<Now>);
 
 impl Cleanup {
+    /// Changes nothing.
+    pub const IDLE: Self = Self(None);
+
     /// From the configuration. No table is read yet.
     #[must_use]
     pub fn new(config: &Config) -> Self {

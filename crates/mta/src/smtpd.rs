@@ -38,6 +38,7 @@ mod recipients;
 mod rules;
 mod server;
 mod standing;
+mod ways;
 mod world;
 
 use committer::Committer;
@@ -83,8 +84,6 @@ fn give_up_power(config: &Config) -> Result<(), String> {
     set_up::give_up_power(config, &jail).map_err(|e| e.to_string())
 }
 
-/// What the server is made of.
-struct Parts {
 /// Where its tables are.
 pub(crate) fn directories(config: &Config) -> Vec<PathBuf> {
     let beside = |file: PathBuf| file.parent().map(Path::to_owned);
@@ -96,6 +95,8 @@ pub(crate) fn directories(config: &Config) -> Vec<PathBuf> {
     readable
 }
 
+/// What the server is made of.
+struct Parts {
     config: Config,
     spool: Spool,
     committer: Committer,
@@ -125,8 +126,6 @@ async fn reload(server: Arc<Server>, signals: Signals, dir: PathBuf) {
     }
 }
 
-/// Does what master says until it is gone or we are told to stop.
-async fn obey(server: &Arc<Server>) -> Result<(), String> {
 /// Another smtpd has taken our place: until the last session is over.
 async fn retire(server: &Server) {
     server.signals.retire.cancelled().await;
@@ -134,6 +133,8 @@ async fn retire(server: &Server) {
     server.tasks.wait().await;
 }
 
+/// Does what master says until it is gone or we are told to stop.
+async fn obey(server: &Arc<Server>) -> Result<(), String> {
     let mut buffer = vec![0; accounts::check::MAX_MESSAGE];
     let stop = &server.signals.stop;
     loop {

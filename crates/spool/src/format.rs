@@ -18,6 +18,7 @@
 //! | `S` | the rest: an address, or nothing | sender; nothing is the null sender |
 //! | `O` | `N` text client, text helo, text protocol, maybe user; or `L` 4 octets uid; or `I` | origin |
 //! | `E` | 1 octet body (0 7BIT, 1 8BITMIME, 2 BINARYMIME), 1 octet smtputf8 (0, 1), 1 octet ret (0 none, 1 FULL, 2 HDRS), maybe envid | options of the envelope |
+//! | `V` | the rest: `transport:next-hop` | content filter; only where there is one |
 //! | `R` | text address, maybe original, maybe orcpt, 1 octet notify | one per recipient |
 //! | `M` | 8 octets | length of the content |
 //!
@@ -179,6 +180,9 @@ pub fn prologue(id: QueueId, envelope: &Envelope, origin: &Origin) -> Vec<u8> {
     record(&mut out, b'S', sender.as_bytes());
     record(&mut out, b'O', &origin_payload(origin));
     record(&mut out, b'E', &options_payload(envelope));
+    if let Some(filter) = &envelope.filter {
+        record(&mut out, b'V', filter.as_bytes());
+    }
     for recipient in &envelope.recipients {
         record(&mut out, b'R', &recipient_payload(recipient));
     }

@@ -31,10 +31,14 @@ pub(super) struct Entry {
     hop_limit: usize,
     notices: Sender,
     cleanup: Cleanup,
+    /// `pickup_content_filter`
+    filter: Option<String>,
 }
 
 impl Entry {
     pub(super) fn new(config: &Config, spool: Spool, maildrop: Dir) -> Self {
+        let filter = Some(config.text("pickup_content_filter").trim().to_owned()).filter(|text| !text.is_empty());
+        let late = config.list("receive_override_options").iter().any(|option| option == "no_address_mappings");
         let socket = UnixDatagram::unbound().ok();
         socket.iter().for_each(|socket| drop(socket.set_nonblocking(true)));
         Self {
@@ -48,7 +52,8 @@ impl Entry {
             duplicate_limit: count(config, "duplicate_filter_limit"),
             hop_limit: count(config, "hopcount_limit"),
             notices: Sender::new(config),
-            cleanup: Cleanup::new(config),
+            cleanup: if filter.is_some() && late { Cleanup::IDLE } else { Cleanup::new(config) },
+            filter,
         }
     }
 
@@ -122,6 +127,8 @@ impl Entry {
         let qualified = self.qualified(&file.envelope);
         let mut envelope = tables.envelope(&qualified, Entering::Mail).map_err(io::Error::other)?.into_owned();
         envelope.merge_duplicates(self.duplicate_limit);
+        // Whatever the dropped file says.
+        envelope.filter.clone_from(&self.filter);
         let message = self.spool.enter(&envelope, &Origin::Local { uid: meta.uid });
         let id = message.id();
         let sender = envelope.reverse_path.as_ref().map(ToString::to_string).unwrap_or_default();

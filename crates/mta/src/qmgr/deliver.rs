@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use handover::relay::{Contact, Dialect, DsnSupport, Hop, RelayRecipient, Remote};
 use handover::{Expansion, Order, Outcome, RelayOrder, Reply, Report};
 use mail::{Address, EnhancedStatus, QueueId};
-use routes::Way;
+use routes::{Router, Way};
 use spool::Readers;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -101,7 +101,10 @@ impl Qmgr {
                 continue;
             }
             let sender = message.sender_for(at);
-            let way = self.router.way(sender.as_ref(), &at.recipient.address);
+            let way = match &message.filter {
+                Some(filter) => Router::filter(filter, &at.recipient.address),
+                None => self.router.way(sender.as_ref(), &at.recipient.address),
+            };
             if !matches!(way, Way::Local) && message.wait_for_commit(slot) {
                 continue;
             }
@@ -188,7 +191,7 @@ impl Qmgr {
         relays.number += 1;
         let number = relays.number;
         let (transport, text) = to.split_once(':').unwrap_or(("smtp", &to));
-        let dialect = if transport == "lmtp" { Dialect::Lmtp } else { Dialect::Smtp };
+        let dialect = routes::dialect(transport).unwrap_or(Dialect::Smtp);
         let mut order = RelayOrder {
             number,
             id,

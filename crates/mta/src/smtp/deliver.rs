@@ -78,7 +78,7 @@ impl Delivery {
             tracing::warn!("\"{}\" is no next hop", hop.text);
             trouble(3, 5, &format!("next hop \"{}\" makes no sense", hop.text))
         })?;
-        let policy = self.settings.policies.of(hop, &target).map_err(|why| {
+        let policy = self.settings.policies.of(hop, &target, order.terms.stage).map_err(|why| {
             tracing::warn!("{}: {why}", order.id);
             trouble(7, 5, "client TLS configuration problem")
         })?;

@@ -4,8 +4,13 @@
 //! without its port, and by `.parent` domains. A line that makes no sense holds the mail back: less protection than was
 //! asked for is never an answer. (DANE and MTA-STS would be further levels here.)
 
-use daemon::tls::client::Names;
-use handover::relay::Hop;
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use daemon::tls::client::{Manner, Names};
+use handover::relay::{Hop, Stage};
+pub(super) use routes::tls::Level;
+use routes::tls::{Line, Versions};
 use tables::Tables;
 
 use super::hop::{Place, Target};
@@ -15,17 +20,17 @@ use super::hop::{Place, Target};
 pub(super) struct Policy {
     pub(super) level: Level,
     wanted: Vec<Match>,
-}
-
-/// Which name a certificate must hold.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Match {
     versions: Versions,
     excluded: Vec<&'static str>,
     server_name: Option<String>,
     authorities: Vec<String>,
     /// Connections may rest and be used again.
     pub(super) reuse: bool,
+}
+
+/// Which name a certificate must hold.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Match {
     /// That of the host.
     Hostname,
     /// That of the next hop.
@@ -55,10 +60,12 @@ pub(super) struct Policies {
 
 impl Policies {
     /// The policy for a next hop; else the sentence for the log.
-    pub(super) fn of(&self, hop: &Hop, target: &Target) -> Result<Policy, String> {
+    pub(super) fn of(&self, hop: &Hop, target: &Target, stage: Stage) -> Result<Policy, String> {
         let mut policy = match self.table_line(hop, target)? {
-            Some(line) => self.read(&line)?,
-            None => self.plain(self.default),
+            Some(line) => self.policy(self.told(Line::read(&line)?)),
+            // A filter is a neighbour; what guards the way to others would only keep mail from it.
+            None if stage == Stage::Filter => return Ok(self.policy(Line::plain(Level::None))),
+            None => self.policy(Line::plain(self.default)),
         };
         if let Place::Socket(_) = target.place {
             policy.level = Level::None;
@@ -95,6 +102,7 @@ impl Policies {
     fn policy(&self, line: Line) -> Policy {
         let wanted = match line.level {
             Level::None | Level::May | Level::Encrypt => &Vec::new(),
+            _ if !line.names.is_empty() => &line.names,
             Level::Verify => &self.verify,
             Level::Secure => &self.secure,
         };
@@ -110,7 +118,9 @@ impl Policies {
     }
 }
 
-            _ if !line.names.is_empty() => &line.names,
+/// So many texts are remembered.
+const MOST_TOLD: usize = 1000;
+
 impl Match {
     fn read(word: &str) -> Self {
         match word {
@@ -118,9 +128,6 @@ impl Match {
             "nexthop" => Self::NextHop,
             "dot-nexthop" => Self::BelowNextHop,
             word => match word.strip_prefix('.') {
-/// So many texts are remembered.
-const MOST_TOLD: usize = 1000;
-
                 Some(domain) => Self::Below(domain.into()),
                 None => Self::Name(word.into()),
             },
@@ -129,9 +136,6 @@ const MOST_TOLD: usize = 1000;
 }
 
 impl Policy {
-    /// The names a certificate of this host must hold.
-    pub(super) fn names(&self, host: &str, target: &Target) -> Names {
-        let next_hop = next_hop(target);
     /// A level and nothing else.
     #[cfg(test)]
     pub(super) fn at(level: Level) -> Self {
@@ -140,6 +144,9 @@ impl Policy {
         Self { level, wanted, versions, excluded, server_name: None, authorities, reuse }
     }
 
+    /// The names a certificate of this host must hold.
+    pub(super) fn names(&self, host: &str, target: &Target) -> Names {
+        let next_hop = next_hop(target);
         let mut names = Names::default();
         for wanted in &self.wanted {
             match wanted {
@@ -152,13 +159,6 @@ impl Policy {
         }
         names
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::hop::Defaults;
-    use super::*;
-
 
     /// The name that is said to the host (SNI).
     pub(super) fn server_name(&self, host: &str, target: &Target) -> String {
@@ -195,6 +195,13 @@ fn next_hop(target: &Target) -> String {
         Place::Address(address) => address.to_string(),
         Place::Socket(_) => String::new(),
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::hop::Defaults;
+    use super::*;
+
     fn of(table: &str, next_hop: &str, wrapper: bool) -> Result<Policy, String> {
         let policies = Policies {
             default: Level::May,
@@ -202,14 +209,14 @@ fn next_hop(target: &Target) -> String {
             verify: vec!["hostname".into()],
             secure: vec!["nexthop".into(), "dot-nexthop".into()],
             wrapper,
+            told: Mutex::default(),
         };
         let hop = Hop { text: next_hop.into(), ..Hop::default() };
         let target = Target::read(&hop, &Defaults { smtp: 25, lmtp: 24, queue: "/".into() }).expect("a next hop");
-        policies.of(&hop, &target)
+        policies.of(&hop, &target, Stage::Leaving)
     }
 
     #[test]
-            told: Mutex::default(),
     fn single_next_hops_have_their_own_level() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(

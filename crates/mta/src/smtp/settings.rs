@@ -87,8 +87,8 @@ impl Settings {
                 table: config.tables("smtp_tls_policy_maps"),
                 verify: config.list("smtp_tls_verify_cert_match"),
                 secure: config.list("smtp_tls_secure_cert_match"),
-                told: Mutex::default(),
                 wrapper: config.flag("smtp_tls_wrappermode"),
+                told: Mutex::default(),
             },
             logins: Logins::new(config),
             exit: Exit::new(config),
@@ -158,11 +158,20 @@ impl Reaching {
             address
         });
         Self {
-            manners: Mutex::default(),
             most_sessions: count(config, "smtp_mx_session_limit"),
             connect_timeout: config.time("smtp_connect_timeout"),
             bind,
             reuse: Reuse {
+                allowed: config.flag("smtp_connection_cache_on_demand"),
+                most: config.number("smtp_connection_reuse_count_limit"),
+                longest: config.time("smtp_connection_reuse_time_limit"),
+            },
+            tls: authorities(config),
+            manners: Mutex::default(),
+            log_tls: config.number("smtp_tls_loglevel") > 0,
+        }
+    }
+
     /// TLS as a policy asks for it; `None` where there is none to be had.
     pub(super) fn tls_for(&self, policy: &Policy) -> Result<Option<Client>, String> {
         let (Some(tls), Some(manner)) = (&self.tls, policy.manner()?) else { return Ok(self.tls.clone()) };
@@ -173,15 +182,6 @@ impl Reaching {
         let client = tls.in_manner(&manner).map_err(|error| error.to_string())?;
         manners.insert(manner, client.clone());
         Ok(Some(client))
-    }
-
-                allowed: config.flag("smtp_connection_cache_on_demand"),
-                most: config.number("smtp_connection_reuse_count_limit"),
-                longest: config.time("smtp_connection_reuse_time_limit"),
-            },
-            tls: authorities(config),
-            log_tls: config.number("smtp_tls_loglevel") > 0,
-        }
     }
 
     /// From which of our addresses we connect to this one.

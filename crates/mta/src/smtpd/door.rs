@@ -21,8 +21,8 @@ use crate::control::Service;
 
 /// Serves a listening socket until we stop.
 pub(super) fn open(server: &Arc<Server>, (service, descriptor): (Service, OwnedFd)) {
-    let server = server.clone();
     let tasks = server.tasks.clone();
+    let server = server.clone();
     // With the sessions: while it may let somebody in, the program is not at its end.
     tasks.spawn(async move {
         let mut acceptor = match listen::adopt(descriptor) {
@@ -32,8 +32,8 @@ pub(super) fn open(server: &Arc<Server>, (service, descriptor): (Service, OwnedF
         loop {
             let accepted = tokio::select! {
                 () = server.signals.stop.cancelled() => return,
-                accepted = acceptor.accept() => accepted,
                 () = server.signals.retire.cancelled() => return,
+                accepted = acceptor.accept() => accepted,
             };
             match accepted {
                 Ok(Accepted::Client(stream, peer)) => admit(&server, service, (stream, peer)),
@@ -128,7 +128,7 @@ async fn serve(server: Arc<Server>, configured: Arc<Configured>, guest: Guest) {
         server: server.clone(),
         configured: configured.clone(),
         client: client.clone(),
-        submission: service != Service::Smtp,
+        service,
         entry: None,
         sending: None,
     };

@@ -114,7 +114,7 @@ impl Rules {
             },
             helo_required: self.helo_required,
             forbid_pipelining: self.forbid_pipelining && !visit.trusted,
-            submission: service != Service::Smtp,
+            submission: service.is_submission(),
             tls_available: self.tls != TlsLevel::None && visit.tls_loaded,
             tls_required: self.tls == TlsLevel::Encrypt,
             auth: self.auth_of(service, visit),
@@ -122,13 +122,16 @@ impl Rules {
             early_talker: visit.early_talker,
             counts_messages: visit.counts_messages,
         };
+        let policy = if service == Service::Reinject { from_filter(policy) } else { policy };
+        // What a filter adds must not make a message too long that was not.
+        let message_size = if service == Service::Reinject { 0 } else { self.limits.message_size };
         Settings {
             hostname: self.hostname.clone(),
             banner: self.banner.clone(),
             origin: self.origin.clone(),
             client,
             policy,
-            limits: self.limits,
+            limits: Limits { message_size, ..self.limits },
             discarded: self.discarded.clone(),
         }
     }
@@ -167,9 +170,6 @@ impl Rules {
     }
 }
 
-fn has_it_or_above(list: &HashSet<String>, domain: &Domain) -> bool {
-    let name = domain.as_str();
-    let above = name.match_indices('.').map(|(at, _)| &name[at + 1..]);
 /// A filter is a program of this machine that gives back what was looked at already.
 const fn from_filter(policy: Policy) -> Policy {
     Policy {
@@ -186,6 +186,9 @@ const fn from_filter(policy: Policy) -> Policy {
     }
 }
 
+fn has_it_or_above(list: &HashSet<String>, domain: &Domain) -> bool {
+    let name = domain.as_str();
+    let above = name.match_indices('.').map(|(at, _)| &name[at + 1..]);
     std::iter::once(name).chain(above).any(|name| list.contains(name))
 }
 
@@ -204,10 +207,10 @@ pub(super) struct Visit {
     pub(super) trusted: bool,
     pub(super) early_talker: bool,
     pub(super) tls_loaded: bool,
+    pub(super) counts_messages: bool,
 }
 
 fn domains(config: &Config, name: &str) -> HashSet<String> {
-    pub(super) counts_messages: bool,
     config
         .list(name)
         .iter()

@@ -24,8 +24,10 @@ use super::passwords::Passwords;
 use super::rates::{Limits, Rates};
 use super::recipients::Recipients;
 use super::rules::Rules;
+use super::ways::Ways;
 use crate::bounce::Sender;
 use crate::cleanup::Cleanup;
+use crate::control::Service;
 
 /// Shared by all sessions.
 pub(super) struct Server {
@@ -40,10 +42,10 @@ pub(super) struct Server {
     pub(super) tasks: TaskTracker,
     /// Outlasts a reload.
     pub(super) sent: Sent,
-    wake: Option<UnixDatagram>,
-    qmgr: PathBuf,
     /// So does this.
     pub(super) rates: Rates,
+    wake: Option<UnixDatagram>,
+    qmgr: PathBuf,
     zone: TimeZone,
 }
 
@@ -52,10 +54,10 @@ pub(super) struct Configured {
     pub(super) rules: Rules,
     pub(super) recipients: Recipients,
     pub(super) cleanup: Cleanup,
-    pub(super) logins: Logins,
-    pub(super) notices: Sender,
     pub(super) ways: Ways,
     pub(super) limits: Limits,
+    pub(super) logins: Logins,
+    pub(super) notices: Sender,
 }
 
 impl Configured {
@@ -64,11 +66,16 @@ impl Configured {
             rules: Rules::of(config),
             recipients: Recipients::of(config),
             cleanup: Cleanup::new(config),
-            logins: Logins::of(config),
-            notices: Sender::new(config),
             ways: Ways::of(config),
             limits: Limits::of(config),
+            logins: Logins::of(config),
+            notices: Sender::new(config),
         })
+    }
+
+    /// What becomes of addresses of mail that enters here.
+    pub(super) const fn entering(&self, service: Service) -> &Cleanup {
+        if self.ways.maps_addresses(service) { &self.cleanup } else { &Cleanup::IDLE }
     }
 }
 
@@ -88,6 +95,7 @@ impl Server {
             signals,
             tasks: TaskTracker::new(),
             sent: Sent::default(),
+            rates: Rates::default(),
             wake: wake.ok(),
             qmgr: PathBuf::from(parts.config.text("queue_directory")).join("public/qmgr"),
             zone: TimeZone::system(),
@@ -95,7 +103,6 @@ impl Server {
     }
 
     /// For a session that begins now.
-            rates: Rates::default(),
     pub(super) fn configured(&self) -> Arc<Configured> {
         self.configured.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

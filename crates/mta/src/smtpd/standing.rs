@@ -25,6 +25,7 @@ impl Configured {
             Ok(Standing::Ours) => Answer::Accepted,
             Ok(Standing::Elsewhere) if may_relay => Answer::Accepted,
             Ok(Standing::Elsewhere) => Answer::Refused(Reply::new(454, 7, 1, format!("<{said}>: Relay access denied"))),
+            Ok(Standing::Unknown(_)) if self.ways.anybody => Answer::Accepted,
             Ok(Standing::Unknown(table)) => {
                 let code = if self.rules.soft_bounce { 450 } else { 550 };
                 let text = format!("<{said}>: Recipient address rejected: User unknown in {table} table");

@@ -18,14 +18,14 @@ use super::hold::{Held, Sending};
 use super::rates::Event;
 use super::rules::Rules;
 use super::server::{Configured, Server};
+use crate::control::Service;
 
 /// The world as one session sees it.
 pub(super) struct Session {
     pub(super) server: Arc<Server>,
     pub(super) configured: Arc<Configured>,
     pub(super) client: Client,
-    /// People log in here before they send.
-    pub(super) submission: bool,
+    pub(super) service: Service,
     pub(super) entry: Option<Entry>,
     /// Of the open message, if its sender has logged in and what logins send is limited.
     pub(super) sending: Option<Sending>,
@@ -95,7 +95,7 @@ impl Session {
 
     /// Whoever logs in to send sends as himself (`reject_sender_login_mismatch`).
     fn refuse_sender(&self, user: Option<&str>, sender: Option<&Address>) -> Option<Answer> {
-        let user = user.filter(|_| self.submission && self.configured.logins.checked)?;
+        let user = user.filter(|_| self.service.is_submission() && self.configured.logins.checked)?;
         self.configured.sender_refusal(user, sender).map(Answer::Refused)
     }
 
@@ -107,12 +107,16 @@ impl Session {
             }
             _ => {}
         }
+        // Who they are was looked at before the filter.
+        if self.service == Service::Reinject {
+            return Answer::Accepted;
+        }
         let said = recipient.original.as_ref().unwrap_or(&recipient.address);
         self.configured.recipient(said, &recipient.address, may_relay)
     }
 
     fn open(&mut self, transaction: &Transaction) -> Answer {
-        match Entry::begin(&self.server, &self.configured, transaction) {
+        match Entry::begin(&self.server, (&self.configured, self.service), transaction) {
             Ok(entry) => {
                 self.entry = Some(entry);
                 self.sending = Sending::of(&self.configured, transaction);

@@ -25,6 +25,10 @@ impl Draft {
             (b'S', Some(_), None, ..) => self.sender = Some(sender(from.rest())?),
             (b'O', Some(_), Some(_), None, _) => self.origin = Some(from.origin()?),
             (b'E', .., Some(_), None) => self.options = Some(from.options()?),
+            (b'V', .., Some(options)) if options.filter.is_none() && self.recipients.is_empty() => {
+                let filter = str::from_utf8(from.rest()).ok()?.to_owned();
+                self.options.as_mut()?.filter = Some(filter);
+            }
             (b'R', .., Some(_)) => self.recipients.push(from.recipient()?),
             (b'M', .., Some(_)) => {
                 let content = from.number64()?;

@@ -24,14 +24,16 @@ fn envelope() -> impl Strategy<Value = Envelope> {
     let body = prop_oneof![Just(Body::SevenBit), Just(Body::EightBitMime), Just(Body::BinaryMime)];
     let ret = prop_oneof![Just(None), Just(Some(Ret::Full)), Just(Some(Ret::Headers))];
     let lists = (proptest::option::of(address()), proptest::collection::vec(recipient(), 0..5));
-    (lists, body, any::<bool>(), ret, proptest::option::of(".{0,20}")).prop_map(
-        |((reverse_path, recipients), body, smtputf8, ret, envid)| Envelope {
+    let texts = (proptest::option::of(".{0,20}"), proptest::option::of("[a-z:\\[\\]0-9.]{0,20}"));
+    (lists, body, any::<bool>(), ret, texts).prop_map(
+        |((reverse_path, recipients), body, smtputf8, ret, (envid, filter))| Envelope {
             reverse_path,
             recipients,
             body,
             smtputf8,
             ret,
             envid,
+            filter,
         },
     )
 }
