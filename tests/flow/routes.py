@@ -161,6 +161,30 @@ def dead_and_slow():
             slow.close()
 
 
+def one_message():
+    """`facteur queue flush ID` tries that message and leaves every next hop, its own too, in peace as far as others are concerned."""
+    port, other = closed_port(), closed_port()
+    maps = f"inline:{{dead.example=smtp:[127.0.0.1]:{port}, gone.example=smtp:[127.0.0.1]:{other}}}"
+    with started(transport_maps=maps, minimal_backoff_time="1h", maximal_backoff_time="2h", initial_destination_concurrency=1) as system:
+        ids = [system.send(f"{name}@{domain}") for domain in ("dead.example", "gone.example") for name in "ab"]
+        for ident in ids:
+            told(system, ident, r"status=deferred \(.*\)")
+        hops = [f"smtp:[127.0.0.1]:{which}" for which in (port, other)]
+        parked = lambda: [destinations(system)[hop]["parked"] for hop in hops]
+        system.wait("both left in peace", lambda: parked() == [True, True])
+        since = system.mark_log()
+        facteur(system, "queue", "flush", ids[0])
+        system.wait_log(rf"{ids[0]}: to=<a@dead\.example>, relay=none, .*status=deferred \(connect to 127\.0\.0\.1\[127\.0\.0\.1\]:{port}: Connection refused\)$", since=since)
+        same(parked(), [True, True])
+        for domain in ("dead.example", "gone.example"):
+            told(system, system.send(f"new@{domain}"), r"relay=none, .*status=deferred \(delivery temporarily suspended: connect to .*\)")
+        with NextHop(port=port) as risen:
+            facteur(system, "queue", "flush", ids[1])
+            same(risen.wait(1)[0].to(), ["b@dead.example"])
+            told(system, ids[1], r"status=sent \(.*\)")
+            same(parked(), [False, True])
+
+
 def killed():
     """qmgr is killed three times while three hundred messages leave: each arrives, and the queue is empty."""
     with NextHop() as hop, started(relayhost=place(hop)) as system:
@@ -214,4 +238,4 @@ def many_dead_domains():
             return f"up after {up:.1f} s, slowest new mail {slowest:.2f} s, qmgr took {memory >> 20} MiB"
 
 
-run(ways, together, limits_by_transport, dead_and_slow, killed, many_dead_domains)
+run(ways, together, limits_by_transport, dead_and_slow, one_message, killed, many_dead_domains)

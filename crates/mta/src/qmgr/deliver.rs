@@ -116,10 +116,9 @@ impl Qmgr {
                 }
                 Way::Relay { transport, hop } => {
                     let to = format!("{transport}:{}", hop.text);
-                    if message.urgent.as_ref().is_some_and(|urgent| urgent.includes(&at.recipient.address)) {
-                        self.relays.windows.wake(&to);
-                    }
-                    if let Some(parked) = self.relays.windows.parked(&to) {
+                    // One that is tried now by order is so alone: others go on leaving the next hop in peace.
+                    let urgent = message.urgent.as_ref().is_some_and(|urgent| urgent.includes(&at.recipient.address));
+                    if let Some(parked) = self.relays.windows.parked(&to).filter(|_| !urgent) {
                         let outcome = parked.outcome();
                         message.slots[slot].to = Some(to.into());
                         settle_here(message, slot, outcome);
