@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """What senders, owners of lists and postmasters are told, and what a command is told about a message."""
-import os, signal
+import base64, os, signal
 
 from facteur import NOBODY, Failure, System, run
 from nexthop import NextHop
@@ -141,3 +141,14 @@ def told_to_commands():
 
 
 run(remote_words, success, owners, once, loops, postmaster, told_to_commands)
+        same([name for name in got if name.startswith("SASL_")], [])
+        # of somebody who has logged in, and says who submitted the message first
+        out.unlink()
+        session = system.connect(587)
+        session.smtp()
+        session.expect("EHLO pc", "250")
+        session.expect("AUTH PLAIN " + base64.b64encode(b"\0kevin\0kevin").decode(), "235")
+        mail(system, "<kevin@m3102.com> AUTH=toto@m3102.com", ["<foo@m3102.com>"], session)
+        system.wait("the command's output", lambda: out.exists() and "SASL_USERNAME=" in out.read_text())
+        got = dict(line.split("=", 1) for line in out.read_text().splitlines() if "=" in line)
+        same({name: text for name, text in got.items() if name.startswith("SASL_")}, {"SASL_METHOD": "PLAIN", "SASL_USERNAME": "kevin", "SASL_SENDER": "toto@m3102.com"})

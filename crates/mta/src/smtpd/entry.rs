@@ -7,7 +7,7 @@ use mail::{Address, Body};
 use smtp::Reply;
 use smtp::headers::{Completion, Head};
 use smtp::server::Transaction;
-use spool::{Incoming, Origin};
+use spool::{Incoming, Origin, Sasl};
 
 use tables::Trouble;
 
@@ -45,6 +45,10 @@ impl Entry {
             helo: transaction.received.helo.clone(),
             protocol: transaction.received.protocol.into(),
             user: transaction.user.clone(),
+            sasl: Sasl {
+                mechanism: transaction.mechanism.map(str::to_owned),
+                submitter: transaction.submitter.clone(),
+            },
         };
         let binary = transaction.envelope.body == Body::BinaryMime;
         let completes = transaction.complete_headers || rules.complete_always;

@@ -72,7 +72,7 @@ enum Wait {
 #[derive(Debug)]
 enum Asked {
     Password(hello::Claim),
-    Sender(alloc::boxed::Box<mail::Envelope>),
+    Sender(alloc::boxed::Box<(mail::Envelope, Option<String>)>),
     Recipient(mail::Recipient),
     Name(mail::Recipient),
     Verify(mail::Address),

@@ -71,6 +71,10 @@ pub struct Transaction {
     pub complete_headers: bool,
     /// Who authenticated, if anybody.
     pub user: Option<alloc::string::String>,
+    /// How.
+    pub mechanism: Option<&'static str>,
+    /// Who first submitted the message, as somebody who authenticated says (AUTH= of MAIL, RFC 4954).
+    pub submitter: Option<alloc::string::String>,
     /// The client's name or `unknown`, and its address, for the queue file's origin.
     pub client: super::Client,
 }

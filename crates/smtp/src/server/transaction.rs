@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::string::String;
 
 use mail::event::smtpd::Smtpd;
 use mail::{Address, Domain, Envelope, QueueId, Recipient};
@@ -15,6 +16,8 @@ use crate::command::{self, BadPath, Verb};
 #[derive(Debug)]
 pub(super) struct Mail {
     pub(super) envelope: Envelope,
+    /// AUTH= of MAIL.
+    pub(super) auth: Option<String>,
     /// Chosen with the first recipient.
     pub(super) id: Option<QueueId>,
     /// Once DATA or the first BDAT came and the world holds a file open.
@@ -51,21 +54,21 @@ impl Session {
             ..Envelope::default()
         };
         if self.settings.policy.counts_messages {
-            self.ask(Question::Sender, Asked::Sender(Box::new(envelope)), effects);
+            self.ask(Question::Sender, Asked::Sender(Box::new((envelope, parameters.auth))), effects);
         } else {
-            self.begin_mail(envelope, effects);
+            self.begin_mail(envelope, parameters.auth, effects);
         }
         Ok(())
     }
 
-    fn begin_mail(&mut self, envelope: Envelope, effects: &mut Effects) {
-        self.mail = Some(Mail { envelope, id: None, content: None, overshoot: 0 });
+    fn begin_mail(&mut self, envelope: Envelope, auth: Option<String>, effects: &mut Effects) {
+        self.mail = Some(Mail { envelope, auth, id: None, content: None, overshoot: 0 });
         self.say(Reply::new(250, 1, 0, "Ok"), effects);
     }
 
-    pub(super) fn sender_answer(&mut self, envelope: Envelope, answer: Answer, effects: &mut Effects) {
+    pub(super) fn sender_answer(&mut self, mail: (Envelope, Option<String>), answer: Answer, effects: &mut Effects) {
         match answer {
-            Answer::Accepted => self.begin_mail(envelope, effects),
+            Answer::Accepted => self.begin_mail(mail.0, mail.1, effects),
             Answer::Refused(reply) => {
                 self.log(self.reject("MAIL", None, &reply), effects);
                 self.say(reply, effects);

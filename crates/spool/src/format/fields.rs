@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use mail::{Address, Body, Envelope, Notify, Recipient, Ret};
 
-use super::{MAX_PAYLOAD, Origin, Prologue, moment};
+use super::{MAX_PAYLOAD, Origin, Prologue, Sasl, moment};
 
 /// The prologue's parts as they come, in their order.
 #[derive(Default)]
@@ -147,11 +147,16 @@ impl<'a> Fields<'a> {
                 helo: self.text()?.to_owned(),
                 protocol: self.text()?.to_owned(),
                 user: self.maybe()?.map(str::to_owned),
+                sasl: if self.at_end() { Sasl::default() } else { self.sasl()? },
             }),
             b'L' => Some(Origin::Local { uid: self.number32()? }),
             b'I' => Some(Origin::Internal),
             _ => None,
         }
+    }
+
+    fn sasl(&mut self) -> Option<Sasl> {
+        Some(Sasl { mechanism: self.maybe()?.map(str::to_owned), submitter: self.maybe()?.map(str::to_owned) })
     }
 
     pub(super) fn options(&mut self) -> Option<Envelope> {

@@ -39,9 +39,11 @@ fn envelope() -> impl Strategy<Value = Envelope> {
 }
 
 fn origin() -> impl Strategy<Value = Origin> {
-    let network = (".{0,9}", ".{0,9}", "E?SMTPS?A?", proptest::option::of("[a-z]{0,9}"));
+    let word = || proptest::option::of("[a-z]{0,9}");
+    let sasl = (word(), word()).prop_map(|(mechanism, submitter)| Sasl { mechanism, submitter });
+    let network = (".{0,9}", ".{0,9}", "E?SMTPS?A?", word(), sasl);
     prop_oneof![
-        network.prop_map(|(client, helo, protocol, user)| Origin::Network { client, helo, protocol, user }),
+        network.prop_map(|(client, helo, protocol, user, sasl)| Origin::Network { client, helo, protocol, user, sasl }),
         any::<u32>().prop_map(|uid| Origin::Local { uid }),
         Just(Origin::Internal),
     ]
