@@ -52,6 +52,7 @@ fn start(setup: &Setup) -> Session {
             vrfy: !setup.has("no_vrfy"),
             early_talker: setup.has("early_talker"),
             counts_messages: setup.has("counts_messages"),
+            transcript: false,
         },
         limits: Limits {
             message_size: setup.number("size", 10_240_000),

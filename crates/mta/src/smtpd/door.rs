@@ -9,7 +9,7 @@ use daemon::Stream;
 use daemon::limits::{Full, Pass};
 use daemon::listen::{self, Accepted};
 use daemon::pump::{self, Handshake, Options, Why};
-use smtp::server::{Client, Session};
+use smtp::server::{Client, Faults, Session};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -122,7 +122,8 @@ async fn serve(server: Arc<Server>, configured: Arc<Configured>, guest: Guest) {
         stream = secured;
     }
     let counts_messages = configured.limits.counts(Event::Message) && !configured.limits.excepts(address);
-    let visit = Visit { address, local, trusted, early_talker, tls_loaded: tls.is_some(), counts_messages };
+    let transcript = configured.notices.wants_sessions();
+    let visit = Visit { address, local, trusted, early_talker, tls_loaded: tls.is_some(), counts_messages, transcript };
     let mut session = Session::new(configured.rules.settings(service, client.clone(), &visit));
     let mut world = world::Session {
         server: server.clone(),
@@ -144,6 +145,23 @@ async fn serve(server: Arc<Server>, configured: Arc<Configured>, guest: Guest) {
         Why::TlsFailed(e) => tracing::info!("SSL_accept error from {client}: {e}"),
         Why::PlaintextBeforeTls => tracing::warn!("improper command pipelining after STARTTLS from {client}"),
         Why::Closed | Why::Detached | Why::PeerGone | Why::SendTimedOut | Why::Deadline => {}
+    }
+    drop(pass);
+    if let Some((faults, transcript)) = session.report().filter(|(faults, _)| *faults != Faults::default()) {
+        let tell = move || tell(&server, &configured, &client.to_string(), (faults, &transcript));
+        let _ = tokio::task::spawn_blocking(tell).await;
+    }
+}
+
+/// Tells the postmaster of a session in which something went wrong. Should that fail, the log has told.
+fn tell(server: &Server, configured: &Configured, client: &str, report: (Faults, &str)) {
+    match configured.notices.tell_session(&server.spool, client, report) {
+        Ok(None) => {}
+        Ok(Some(id)) => {
+            tracing::info!("{id}: postmaster notification of errors from {client}");
+            server.wake_qmgr(id);
+        }
+        Err(error) => tracing::warn!("postmaster notification of errors from {client}: {error}"),
     }
 }
 

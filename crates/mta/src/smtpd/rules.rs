@@ -121,6 +121,7 @@ impl Rules {
             vrfy: self.vrfy,
             early_talker: visit.early_talker,
             counts_messages: visit.counts_messages,
+            transcript: visit.transcript,
         };
         let policy = if service == Service::Reinject { from_filter(policy) } else { policy };
         // What a filter adds must not make a message too long that was not.
@@ -208,6 +209,7 @@ pub(super) struct Visit {
     pub(super) early_talker: bool,
     pub(super) tls_loaded: bool,
     pub(super) counts_messages: bool,
+    pub(super) transcript: bool,
 }
 
 fn domains(config: &Config, name: &str) -> HashSet<String> {
@@ -277,6 +279,7 @@ mod tests {
             early_talker: false,
             tls_loaded: false,
             counts_messages: false,
+            transcript: false,
         };
         let client = Client { name: "localhost".into(), address: "127.0.0.1".into() };
         let settings = rules.settings(Service::Smtp, client.clone(), &visit);
@@ -297,6 +300,7 @@ mod tests {
                 early_talker: false,
                 tls_loaded: false,
                 counts_messages: false,
+                transcript: false,
             };
             let client = Client { name: "unknown".into(), address: address.to_string() };
             let policy = rules.settings(Service::Smtp, client, &visit).policy;
@@ -315,8 +319,15 @@ mod tests {
         let auth = |text: &str, service, address: &str| {
             let address: IpAddr = address.parse().expect(address);
             let local = IpAddr::from([192, 0, 2, 1]);
-            let visit =
-                Visit { address, local, trusted: false, early_talker: false, tls_loaded: true, counts_messages: false };
+            let visit = Visit {
+                address,
+                local,
+                trusted: false,
+                early_talker: false,
+                tls_loaded: true,
+                counts_messages: false,
+                transcript: false,
+            };
             let client = Client { name: "unknown".into(), address: address.to_string() };
             rules(text).settings(service, client, &visit).policy.auth
         };

@@ -60,6 +60,8 @@ pub struct Policy {
     pub early_talker: bool,
     /// The world counts messages (`smtpd_client_message_rate_limit`).
     pub counts_messages: bool,
+    /// What is said is kept for [`super::Session::report`].
+    pub transcript: bool,
 }
 
 /// When AUTH is offered.
@@ -117,6 +119,7 @@ impl Default for Policy {
             vrfy: true,
             early_talker: false,
             counts_messages: false,
+            transcript: false,
         }
     }
 }
