@@ -217,6 +217,7 @@ def many_dead_domains():
             for ident in (samples[0], samples[-1]):
                 system.wait_log(f"{ident}: to=.*status=deferred", 60, since=0)
             system.wait("all deferred", lambda: len(os.listdir(system.queue / "deferred")) == domains, 60)
+            before = peak_memory(system.pids("qmgr")[0])
             system.stop("master")
             for ident in samples:
                 multiply(system.queue / "deferred" / ident, 100)
@@ -233,9 +234,11 @@ def many_dead_domains():
                 told(system, system.send(f"u{n}@live.example"), "status=sent", 60)
                 slowest = max(slowest, time.monotonic() - begin)
             memory = peak_memory(system.pids("qmgr")[0])
+            each = (memory - before) / count
+            said = f"{count} messages: up after {up:.1f} s, slowest new mail {slowest:.2f} s, qmgr took {memory >> 20} MiB at most, {before >> 20} MiB before, {each:.0f} octets each"
             if up > 10 or slowest > 3 or memory > 30_000_000 + 500 * count:
-                raise Failure(f"up after {up:.1f} s, slowest new mail {slowest:.2f} s, qmgr took {memory >> 20} MiB")
-            return f"up after {up:.1f} s, slowest new mail {slowest:.2f} s, qmgr took {memory >> 20} MiB"
+                raise Failure(said)
+            return said
 
 
 run(ways, together, limits_by_transport, dead_and_slow, one_message, killed, many_dead_domains)
