@@ -18,6 +18,7 @@ fuzz_target!(|data: &[u8]| {
         vrfy: chance.below(4) != 1,
         early_talker: chance.below(50) == 1,
         counts_messages: chance.below(4) == 1,
+        forms: mail::OldForms { bang: chance.below(2) == 1, percent: chance.below(2) == 1 },
         transcript: chance.below(4) == 1,
         line_feeds: chance.below(2) == 0,
         helo_required: chance.below(4) == 1,

@@ -39,6 +39,12 @@ impl Cleanup {
         files.filter_map(|file| file.parent().map(Into::into)).collect()
     }
 
+    /// The address with the rest of its domain, if that is missing; `None`: it is whole.
+    #[must_use]
+    pub fn completed(&self, address: &Address) -> Option<Address> {
+        self.0.as_ref()?.completed(address)
+    }
+
     /// The tables for one message.
     ///
     /// # Errors

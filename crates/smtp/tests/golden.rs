@@ -1,6 +1,6 @@
 //! The server machine against `tests/sessions/*.session`; whole lines and one octet at a time.
 //!
-//! Settings: `in_my_networks`, `submission`, `starttls`, `tls_required`, `auth always|tls`, `no_vrfy`, `early_talker`, `counts_messages`, `helo_required`,
+//! Settings: `in_my_networks`, `submission`, `starttls`, `tls_required`, `auth always|tls`, `no_vrfy`, `early_talker`, `counts_messages`, `old_forms`, `helo_required`,
 //! `no_line_feeds`, `forbid_pipelining`, `discard WORDS`, `overshoot N`, `soft N`, `size N`, `recipients N`,
 //! `errors N`, `junk N`, `line N`, `client NAME ADDRESS`. Questions are written as in [`question`], answers read by [`answer`].
 
@@ -52,6 +52,7 @@ fn start(setup: &Setup) -> Session {
             vrfy: !setup.has("no_vrfy"),
             early_talker: setup.has("early_talker"),
             counts_messages: setup.has("counts_messages"),
+            forms: mail::OldForms { bang: setup.has("old_forms"), percent: setup.has("old_forms") },
             transcript: false,
         },
         limits: Limits {

@@ -36,7 +36,7 @@ fn a_usual_main_cf() {
     let wanted = [
         "1: smtpd_banner: $myhostname ESMTP ${mail_name} (Debian/GNU)",
         "2: biff: no",
-        "3: append_dot_mydomain needless: host names stay as they are written",
+        "3: append_dot_mydomain: no",
         "4: smtpd_tls_cert_file ignored: /no/such.pem does not exist",
         "5: mydomain: virtualux.fr",
         "6: myhostname: srvdmz.$mydomain",

@@ -10,7 +10,7 @@ use addresses::Entering;
 use config::Config;
 use durable::{Access, Dir};
 use handover::Outcome;
-use mail::{Address, Domain, EnhancedStatus, Envelope, QueueId, Recipient};
+use mail::{Address, Domain, EnhancedStatus, Envelope, OldForms, QueueId, Recipient};
 use spool::{Damage, Incoming, OpenError, Origin, QueueFile, Spool};
 
 use super::complete::{self, Completed, Facts};
@@ -27,6 +27,7 @@ pub(super) struct Entry {
     host: String,
     mail_name: String,
     origin: Option<Domain>,
+    forms: OldForms,
     duplicate_limit: usize,
     hop_limit: usize,
     notices: Sender,
@@ -49,6 +50,7 @@ impl Entry {
             host: config.text("myhostname").to_owned(),
             mail_name: config.text("mail_name").to_owned(),
             origin: Domain::parse(config.text("myorigin")).ok(),
+            forms: addresses::old_forms(config),
             duplicate_limit: count(config, "duplicate_filter_limit"),
             hop_limit: count(config, "hopcount_limit"),
             notices: Sender::new(config),
@@ -195,7 +197,7 @@ impl Entry {
     /// Bare names get `myorigin`; what the user wrote is kept beside it for the log and `X-Original-To`.
     fn qualified(&self, envelope: &Envelope) -> Envelope {
         let whole = |address: &Address| match &self.origin {
-            Some(origin) => address.clone().qualified(origin),
+            Some(origin) => address.clone().completed(origin, self.forms),
             None => address.clone(),
         };
         let recipient = |given: &Recipient| {

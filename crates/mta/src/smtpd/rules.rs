@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use config::{Config, Networks};
-use mail::Domain;
+use mail::{Domain, OldForms};
 use smtp::server::{Auth, Client, Limits, Policy, Settings};
 
 use crate::control::Service;
@@ -41,6 +41,7 @@ pub(super) struct Rules {
     /// Octets the disk must have left.
     pub(super) least_space: u64,
     pub(super) soft_bounce: bool,
+    forms: OldForms,
     /// Missing header fields are added for everybody (`always_add_missing_headers`).
     pub(super) complete_always: bool,
     /// Completes bare names in header fields of mail from outside.
@@ -98,6 +99,7 @@ impl Rules {
             duplicate_limit: count(config, "duplicate_filter_limit"),
             least_space: config.bytes("queue_minfree").max(size.saturating_add(size / 2)),
             soft_bounce: config.flag("soft_bounce"),
+            forms: addresses::old_forms(config),
             complete_always: config.flag("always_add_missing_headers"),
             remote_domain: Some(config.text("remote_header_rewrite_domain").trim().to_owned())
                 .filter(|domain| !domain.is_empty()),
@@ -121,6 +123,7 @@ impl Rules {
             vrfy: self.vrfy,
             early_talker: visit.early_talker,
             counts_messages: visit.counts_messages,
+            forms: self.forms,
             transcript: visit.transcript,
         };
         let policy = if service == Service::Reinject { from_filter(policy) } else { policy };

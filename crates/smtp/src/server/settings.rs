@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use mail::Domain;
+use mail::{Domain, OldForms};
 
 /// Everything that does not change during the session.
 #[derive(Clone, Debug)]
@@ -60,6 +60,8 @@ pub struct Policy {
     pub early_talker: bool,
     /// The world counts messages (`smtpd_client_message_rate_limit`).
     pub counts_messages: bool,
+    /// Which old ways to write an address are understood.
+    pub forms: OldForms,
     /// What is said is kept for [`super::Session::report`].
     pub transcript: bool,
 }
@@ -119,6 +121,7 @@ impl Default for Policy {
             vrfy: true,
             early_talker: false,
             counts_messages: false,
+            forms: OldForms::default(),
             transcript: false,
         }
     }

@@ -46,7 +46,7 @@ impl Session {
             return Err(reply);
         }
         let envelope = Envelope {
-            reverse_path: address.map(|address| address.qualified(&self.settings.origin)),
+            reverse_path: address.map(|address| self.completed(address)),
             body: parameters.body,
             smtputf8: parameters.smtputf8,
             ret: parameters.ret,
@@ -98,12 +98,16 @@ impl Session {
         let sender = mail.envelope.reverse_path.clone();
         let (written, parameters) = command::rcpt(arguments).map_err(|bad| self.bad_path("RCPT", bad, effects))?;
         let original = written.domain().is_none().then(|| written.clone());
-        let address = written.qualified(&self.settings.origin);
+        let address = self.completed(written);
         let recipient = Recipient { address, original, orcpt: parameters.orcpt, notify: parameters.notify };
         let user = self.peer.login.as_ref().map(|(_, user)| user.clone());
         let question = Question::Recipient { sender, recipient: recipient.clone(), may_relay: self.is_ours(), user };
         self.ask(question, Asked::Recipient(recipient), effects);
         Ok(())
+    }
+
+    fn completed(&self, written: Address) -> Address {
+        written.completed(&self.settings.origin, self.settings.policy.forms)
     }
 
     /// The client is in our networks, or somebody of ours.
