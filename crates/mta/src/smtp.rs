@@ -16,6 +16,7 @@ use privileges::{Exec, Jail, Network};
 
 use crate::set_up;
 
+mod answers;
 mod content;
 mod courier;
 mod deliver;
