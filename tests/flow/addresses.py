@@ -3,6 +3,7 @@
 import os, re, subprocess
 
 from facteur import NOBODY, Failure, System, run
+from nexthop import NextHop
 
 VIRTUAL = "virtual.example anything\ninfo@virtual.example kevin, toto\n@virtual.example titi\nsales kevin\nteam foo bar\n"
 
@@ -142,6 +143,35 @@ def copies():
         same([len(system.mails(user)) for user in ("toto", "titi", "eleve", "foo", "kevin")], [1, 1, 1, 1, 0])
 
 
+def old_forms():
+    """site!user, user%site, and hosts without a domain: who may not relay may not by these either."""
+    with NextHop() as hop, System(services=["master"], relayhost=f"[127.0.0.1]:{hop.port}", append_dot_mydomain="yes", mydomain="m3102.com") as system:
+        system.send("far.example!a")
+        system.send("b%far.example")
+        system.send("kevin@vm")
+        system.sendmail("c%far.example", text="Subject: x\nTo: d@pc\n\nx\n")
+        same(sorted(to for mail in hop.wait(3) for to in mail.to()), ["a@far.example", "b@far.example", "c@far.example"])
+        if b"To: d@pc.m3102.com" not in [mail.content for mail in hop.messages if mail.to() == ["c@far.example"]][0]:
+            raise Failure(hop.messages[-1].content)
+        holds(system.wait_mails("kevin", 1)[0], "X-Original-To: kevin@vm\n", "Delivered-To: kevin@vm.m3102.com\n")
+        session = system.smtp()
+        session.expect("EHLO pc", "250")
+        session.expect("MAIL FROM:<a@b.example>", "250")
+        session.expect("RCPT TO:<b%far.example@m3102.com>", "550 5.1.1")
+    with System(services=["master"], mynetworks="192.0.2.0/24", local_recipient_maps="", append_dot_mydomain="yes", mydomain="elsewhere.example", mydestination="m3102.com, localhost") as system:
+        session = system.smtp()
+        session.expect("EHLO pc", "250")
+        session.expect("MAIL FROM:<a@b.example>", "250")
+        for stranger in ("far.example!a", "b%far.example", "kevin@localhost"):
+            session.expect(f"RCPT TO:<{stranger}>", "454 4.7.1")
+        session.expect("RCPT TO:<kevin>", "250")
+    with System(services=["master"], swap_bangpath="no", allow_percent_hack="no") as system:
+        session = system.smtp()
+        session.expect("EHLO pc", "250")
+        session.expect("MAIL FROM:<a@b.example>", "250")
+        session.expect("RCPT TO:<far.example!a>", "550 5.1.1 <far.example!a>")
+
+
 def explain():
     """`facteur explain` says the way of an address, with file and line of each step."""
     with started({"virtual": VIRTUAL, "transport": "far.example relay:[gate.example]:2525\n"}, virtual_alias_maps="hash:{virtual}", transport_maps="hash:{transport}") as system:
@@ -176,4 +206,4 @@ def circle():
         system.wait_mails("kevin", 1)
 
 
-run(virtual, unknown, live, canonical, copies, explain, circle)
+run(virtual, unknown, live, canonical, copies, old_forms, explain, circle)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """What senders, owners of lists and postmasters are told, and what a command is told about a message."""
-import os, signal
+import base64, os, signal
 
 from facteur import NOBODY, Failure, System, run
 from nexthop import NextHop
@@ -125,6 +125,33 @@ def postmaster():
         same(len(system.mails("bar")), 1)
 
 
+def sessions():
+    """notify_classes policy and protocol: the postmaster reads what was said, without passwords; nobody hears of it otherwise."""
+    def said(system, *commands, port=25):
+        session = system.connect(port)
+        session.smtp()
+        for command in ("EHLO pc", *commands):
+            session.smtp(command)
+        session.expect("QUIT", "221")
+
+    with started(notify_classes="policy", error_notice_recipient="bar", mynetworks="192.0.2.0/24") as system:
+        said(system, "RCPT TO:<kevin>")
+        said(system, "AUTH PLAIN " + base64.b64encode(b"\0kevin\0wrong").decode(), port=587)
+        said(system, "AUTH PLAIN " + base64.b64encode(b"\0kevin\0kevin").decode(), "MAIL FROM:<foo@m3102.com>", "RCPT TO:<bar>", port=587)
+        said(system, "MAIL FROM:<a@far.example>", "RCPT TO:<b@far.example>")
+        letters = system.wait_mails("bar", 2)
+        letters.sort(key=lambda letter: "far.example" in letter)
+        holds(letters[0], " In:  AUTH PLAIN (hidden)\n", " Out: 553 5.7.1 <foo@m3102.com>: Sender address rejected: not owned by user kevin\n")
+        holds(letters[1], "Return-Path: <double-bounce@m3102.com>\n", "Subject: Facteur SMTP server: errors from localhost[127.0.0.1]\n", " In:  RCPT TO:<b@far.example>\n",
+              " Out: 454 4.7.1 <b@far.example>: Relay access denied\n", " Out: 221 2.0.0 Bye\n")
+        system.configure(notify_classes="protocol")
+        system.children["master"].send_signal(signal.SIGHUP)
+        system.wait_log("reload -- ", since=0)
+        system.wait("a letter about the protocol", lambda: said(system, "FOO") or len(system.mails("bar")) > 2)
+        if not any(" Out: 500 5.5.2 Error: command not recognized\n" in letter for letter in system.mails("bar")):
+            raise Failure(system.mails("bar"))
+
+
 def told_to_commands():
     """What a command finds in its environment (local(8))."""
     with started() as system:
@@ -138,6 +165,17 @@ def told_to_commands():
                   "USER": "foo", "LOGNAME": "foo", "HOME": str(system.home / "foo"), "SHELL": "/bin/sh", "CLIENT_ADDRESS": "127.0.0.1", "CLIENT_HOSTNAME": "localhost", "CLIENT_HELO": "pc",
                   "CLIENT_PROTOCOL": "ESMTP"}
         same({name: got.get(name) for name in wanted}, wanted)
+        same([name for name in got if name.startswith("SASL_")], [])
+        # of somebody who has logged in, and says who submitted the message first
+        out.unlink()
+        session = system.connect(587)
+        session.smtp()
+        session.expect("EHLO pc", "250")
+        session.expect("AUTH PLAIN " + base64.b64encode(b"\0kevin\0kevin").decode(), "235")
+        mail(system, "<kevin@m3102.com> AUTH=toto@m3102.com", ["<foo@m3102.com>"], session)
+        system.wait("the command's output", lambda: out.exists() and "SASL_USERNAME=" in out.read_text())
+        got = dict(line.split("=", 1) for line in out.read_text().splitlines() if "=" in line)
+        same({name: text for name, text in got.items() if name.startswith("SASL_")}, {"SASL_METHOD": "PLAIN", "SASL_USERNAME": "kevin", "SASL_SENDER": "toto@m3102.com"})
 
 
-run(remote_words, success, owners, once, loops, postmaster, told_to_commands)
+run(remote_words, success, owners, once, loops, postmaster, sessions, told_to_commands)

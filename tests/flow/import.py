@@ -43,7 +43,7 @@ def taken_over():
         words = ["import", system.dir / "postfix", system.dir / "dovecot"]
         said = facteur(system, *words)
         for line in (
-            "    3  append_dot_mydomain = no\n         not needed: host names stay as they are written\n",
+            "    3  append_dot_mydomain = no\n         -> append_dot_mydomain: no\n",
             "    5  smtpd_tls_cert_file = /etc/ssl/certs/no-such-snakeoil.pem\n         IGNORED: /etc/ssl/certs/no-such-snakeoil.pem does not exist\n",
             "    7  myhostname = srvdmz.$mydomain\n         -> myhostname: srvdmz.$mydomain\n",
             "   11  mailbox_size_limit = lots\n         IGNORED: \"lots\" is not a size: write 10240000 or 10M\n",

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Too much of everything: recipients, octets, sessions, silence. Each has a documented outcome and the next client is served."""
-import os, pathlib, resource, socket, subprocess, threading, time
+import os, pathlib, resource, signal, socket, subprocess, threading, time
 
 from facteur import Failure, Lines, System, run
 
@@ -216,6 +216,49 @@ def hundred_thousand_queued():
         return f"qmgr took {memory >> 20} MiB"
 
 
+def clients_that_ask_too_often():
+    """Connections at one time and in a time, messages and recipients: refused in Postfix's words; exceptions are not concerned."""
+    def warned(system, text):
+        system.wait_log(rf"facteur/smtpd\[\d+\]: warning: {text} from \S+\[127\.0\.0\.1\] for service smtp$", since=0)
+
+    def refused(system):
+        session = system.connect(25)
+        reply = session.smtp()
+        if reply != "421 4.7.0 vm.m3102.com Error: too many connections from 127.0.0.1":
+            raise Failure(reply)
+
+    with System(services=["master"], mynetworks="192.0.2.0/24", smtpd_client_connection_count_limit=2) as system:
+        first, second = system.smtp(), system.smtp()
+        refused(system)
+        warned(system, "Connection concurrency limit exceeded: 3")
+        first.expect("QUIT", "221")
+        system.wait("a place", lambda: system.connect(25).smtp().startswith("220"))
+    rates = {f"smtpd_client_{name}_rate_limit": 3 for name in ("message", "recipient")}
+    with System(services=["master"], mynetworks="192.0.2.0/24", anvil_rate_time_unit="3s", **rates) as system:
+        session = system.smtp()
+        session.expect("EHLO pc", "250")
+        for _ in range(3):
+            session.expect("MAIL FROM:<sender@m3102.com>", "250")
+            session.expect("RSET", "250")
+        session.expect("MAIL FROM:<sender@m3102.com>", "450 4.7.1 Error: too much mail from 127.0.0.1")
+        warned(system, "Message delivery request rate limit exceeded: 4")
+        system.wait("another time", lambda: session.smtp("MAIL FROM:<sender@m3102.com>").startswith("250"))
+        for name in ("kevin", "foo", "bar"):
+            session.expect(f"RCPT TO:<{name}>", "250")
+        session.expect("RCPT TO:<toto>", "450 4.7.1 Error: too many recipients from 127.0.0.1")
+        warned(system, "Recipient address rate limit exceeded: 4")
+        session.expect("DATA", "354")
+        session.expect("Subject: three\r\n\r\nx\r\n.", "250")
+        system.wait_mails("bar", 1)
+    with System(services=["master"], mynetworks="192.0.2.0/24", smtpd_client_connection_rate_limit=4) as system:
+        system.wait("too many", lambda: not system.connect(25).smtp().startswith("220"))
+        refused(system)
+        warned(system, r"Connection rate limit exceeded: \d+")
+        system.configure(smtpd_client_event_limit_exceptions="127.0.0.0/8")
+        system.children["master"].send_signal(signal.SIGHUP)
+        system.wait("an exception", lambda: system.connect(25).smtp().startswith("220"))
+
+
 def multiply(sample, count):
     """Makes `count` messages of one: what is in a queue file does not name it."""
     octets, at = sample.read_bytes(), sample.stat()
@@ -227,5 +270,5 @@ def multiply(sample, count):
         os.utime(path, ns=(at.st_atime_ns, at.st_mtime_ns))
 
 
-run(ten_thousand_recipients, fifty_megabytes, two_hundred_sessions, silent_crowd, byte_by_byte, slow_client_times_out, few_descriptors,
+run(ten_thousand_recipients, fifty_megabytes, two_hundred_sessions, silent_crowd, clients_that_ask_too_often, byte_by_byte, slow_client_times_out, few_descriptors,
     missing_home_and_read_only_mailbox, hundred_thousand_queued)

@@ -247,6 +247,59 @@ def tls():
             system.wait_log(rf"certificate verification failed for hop\.example\.org\[127\.0\.0\.1\]:{hop.port}: self-signed or by an unknown authority", since=0)
 
 
+def tls_policies():
+    """Attributes of single next hops: what they ask for is done, told in the log, or holds the mail back."""
+    with Authority() as authority, NextHop(tls="starttls") as hop:
+        own, rogue = (authority.folder / "ca.pem").read_text(), Authority()
+        place = f"[127.0.0.1]:{hop.port}"
+        with rogue, to_hop(hop, smtp_connection_cache_on_demand="no") as system:
+            nexthop.certificate = lambda: authority.context
+            system.configure(smtp_tls_policy_maps=put(system, "policy", f"{place} may\n", 0o644), smtp_tls_CAfile=put(system, "rogue.pem", (rogue.folder / "ca.pem").read_text(), 0o644))
+            put(system, "own.pem", own, 0o644)
+            system.children["master"].send_signal(signal.SIGHUP)
+            system.wait_log("reload -- ", since=0)
+
+            def line(policy):
+                put(system, "policy", f"{place} {policy}\n", 0o644)
+                return system.send("a@far.example"), system.mark_log()
+
+            def secured(policy, text):
+                told(system, line(policy)[0], r"status=sent \(.*\)")
+                return system.wait_log(rf"facteur/smtp\[\d+\]: {text}", since=0)
+
+            def held(policy, text, reason="client TLS configuration problem"):
+                told(system, line(policy)[0], rf"status=deferred \({reason}.*\)")
+                system.wait_log(text, since=0)
+            secured("encrypt protocols=TLSv1.2", r"Untrusted TLS connection established to .*: TLSv1\.2 with cipher ")
+            secured("encrypt protocols=>=TLSv1.3", r"Untrusted TLS connection established to .*: TLSv1\.3 with cipher ")
+            secured("encrypt protocols=TLSv1.2 exclude=AESGCM", r"Untrusted TLS .*: TLSv1\.2 with cipher TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256")
+            secured(f"verify match=hop.example.org tafile={system.etc}/own.pem", "Verified TLS connection established to ")
+            held("verify match=hop.example.org", "certificate verification failed for", "Server certificate not trusted")
+            held(f"verify match=other.example tafile={system.etc}/own.pem", "reload", "Server certificate not verified")
+            held("secure tafile=/nowhere/ca.pem", r"warning: .*tafile=/nowhere/ca\.pem: ")
+            held("encrypt protocols=TLSv1.1", r'attribute "protocols=TLSv1\.1" leaves neither TLSv1\.2 nor TLSv1\.3')
+            held("secure fingerprint=aa", r'warning: .*invalid attribute "fingerprint"')
+            secured("encrypt ciphers=null exclude=eNULL:XYZ", r'warning: .*attribute "ciphers=null" has no effect')
+            system.wait_log(r'attribute "exclude=XYZ" has no effect', since=0)
+            names = []
+            authority.context.sni_callback = lambda _, name, __: names.append(name)
+            secured("encrypt servername=sni.example", "Untrusted TLS connection")
+            same(names[-1], "sni.example")
+            # what is asked now is not answered with a connection made for less
+            system.configure(smtp_connection_cache_on_demand="yes")
+            system.children["master"].send_signal(signal.SIGHUP)
+            system.wait_log("reload -- ")
+            secured("none", r"\w+: to=")
+            same(hop.messages[-1].tls, False)
+            secured("encrypt", r"\w+: to=")
+            same(hop.messages[-1].tls, True)
+            put(system, "policy", f"{place} secure protocol=TLSv1.3\nb.example encrypt ciphers=null\n", 0o644)
+            check = subprocess.run([system.programs / "facteur", "-c", str(system.etc), "check"], capture_output=True, text=True)
+            for text, said in ((f"{system.etc}/policy:1: ", check.stdout), ('invalid attribute "protocol"', check.stdout), (f'{system.etc}/policy:2: TLS policy', check.stderr)):
+                if text not in said:
+                    raise Failure(f"facteur check said {said!r}")
+
+
 def wrapped():
     """TLS from the first octet, with a login."""
     users = {"kevin": "été"}
@@ -461,4 +514,4 @@ def two_systems():
 
 
 if __name__ == "__main__":
-    run(relayhost, refusals, nobody_there, name_servers, limits, tls, wrapped, login, own_logins, reuse, slow_goodbye, manners, lmtp, local_lmtp, generic, killed, two_systems)
+    run(relayhost, refusals, nobody_there, name_servers, limits, tls, tls_policies, wrapped, login, own_logins, reuse, slow_goodbye, manners, lmtp, local_lmtp, generic, killed, two_systems)

@@ -15,11 +15,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use config::Config;
-use mail::{Address, Domain, Envelope, Recipient};
+use mail::{Address, Domain, Envelope, OldForms, Recipient};
 use tables::{Found, Listed, Names, Tables, Trouble, View};
 
 pub mod canonical;
 pub mod copies;
+mod dot;
 mod generic;
 mod home;
 pub mod masquerade;
@@ -36,6 +37,7 @@ use result::is_same;
 #[derive(Debug)]
 pub struct Rewriter {
     home: Home,
+    dot: dot::Settings,
     canonical: canonical::Settings,
     masquerade: masquerade::Settings,
     copies: copies::Settings,
@@ -99,12 +101,19 @@ pub enum VirtualDomain {
     Yes(Listed),
 }
 
+/// Which old ways to write an address without `@` are understood.
+#[must_use]
+pub fn old_forms(config: &Config) -> OldForms {
+    OldForms { bang: config.flag("swap_bangpath"), percent: config.flag("allow_percent_hack") }
+}
+
 impl Rewriter {
     /// From the configuration. No table is read yet.
     #[must_use]
     pub fn new(config: &Config) -> Self {
         Self {
             home: Home::new(config),
+            dot: dot::Settings::new(config),
             canonical: canonical::Settings::new(config),
             masquerade: masquerade::Settings::new(config),
             copies: copies::Settings::new(config),
@@ -116,7 +125,8 @@ impl Rewriter {
     /// Nothing is configured: every address stays as it is.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.canonical.is_idle()
+        self.dot.is_idle()
+            && self.canonical.is_idle()
             && self.masquerade.is_idle()
             && self.copies.is_idle()
             && self.aliases.maps.is_empty()
@@ -126,7 +136,7 @@ impl Rewriter {
     /// Whether addresses in header fields may change.
     #[must_use]
     pub fn sees_headers(&self) -> bool {
-        self.canonical.sees_headers() || self.masquerade.sees_headers()
+        !self.dot.is_idle() || self.canonical.sees_headers() || self.masquerade.sees_headers()
     }
 
     /// The tables as they are now.
@@ -152,6 +162,12 @@ impl Rewriter {
             return Ok(VirtualDomain::No);
         }
         Ok(self.virtual_domains.find(domain.as_str())?.map_or(VirtualDomain::No, VirtualDomain::Yes))
+    }
+
+    /// The address with the rest of its domain, if that is missing; `None`: it is whole.
+    #[must_use]
+    pub fn completed(&self, address: &Address) -> Option<Address> {
+        self.dot.completed(address)
     }
 
     /// Whether mail for this domain is delivered here.
@@ -214,7 +230,8 @@ impl Now {
     /// As [`Now::envelope`].
     pub fn single(&self, place: Place, address: &Address, trail: &mut Trail) -> Result<Address, Trouble> {
         let rewriter = &self.rewriter;
-        let address = rewriter.canonical.apply((&self.canonical, &rewriter.home), (place, address), trail)?;
+        let address = rewriter.dot.apply(address.clone(), trail);
+        let address = rewriter.canonical.apply((&self.canonical, &rewriter.home), (place, &address), trail)?;
         Ok(rewriter.masquerade.apply(place, address, trail))
     }
 

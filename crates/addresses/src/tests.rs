@@ -181,3 +181,17 @@ fn every_step_leaves_its_place() {
     std::fs::remove_file(&path).expect("removed");
     assert!(rewriter.now().is_ok(), "the table as it was stays");
 }
+
+#[test]
+fn domains_without_a_dot_get_ours() {
+    let on = "append_dot_mydomain: yes\nmydomain: m.com\n";
+    let of = |settings: &str| entered(settings, "a@pc", &["kevin@vm", "b@[192.0.2.1]", "c@x.org"]);
+    assert_eq!(of("").1, ["kevin@vm", "b@[192.0.2.1]", "c@x.org"]);
+    assert_eq!(
+        of(on),
+        ("a@pc.m.com".into(), vec!["kevin@vm.m.com was kevin@vm".into(), "b@[192.0.2.1]".into(), "c@x.org".into()])
+    );
+    let rewriter = rewriter(on);
+    assert!(rewriter.sees_headers() && rewriter.completed(&address("a@x.org")).is_none());
+    assert_eq!(rewriter.now().expect("tables").header(Place::HeaderRecipient, "a@pc"), Some("a@pc.m.com".into()));
+}

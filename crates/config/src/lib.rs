@@ -163,6 +163,12 @@ impl Config {
         Networks::read(value::items(self.text(name)))
     }
 
+    /// A list of addresses with ports.
+    #[must_use]
+    pub fn sockets(&self, name: &str) -> Vec<std::net::SocketAddr> {
+        value::items(self.text(name)).filter_map(|item| value::socket(item).ok()).collect()
+    }
+
     /// Look-up tables; each call opens them anew.
     #[must_use]
     pub fn tables(&self, name: &str) -> tables::Tables {

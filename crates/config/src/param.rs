@@ -46,6 +46,8 @@ pub enum Kind {
     Number(u64, u64),
     /// One absolute file name, or nothing; Dovecot's `<` in front is dropped.
     Path,
+    /// A list of `address:port` on the loopback interface.
+    Sockets,
     /// Text kept as it is: `$name` in it is for whoever uses the value.
     Raw,
     /// A list of look-up tables: files, `type:/path`, or tables written in place.
@@ -113,6 +115,7 @@ impl Kind {
             Kind::Number(low, high) => format!("number from {low} to {high}"),
             Kind::Path => "file name".into(),
             Kind::Names => "list; an item may be a table whose keys are meant".into(),
+            Kind::Sockets => "list of address:port of this machine (127.0.0.1:10025)".into(),
             Kind::Raw => "text, $name not expanded".into(),
             Kind::Tables => "list of tables (hash:/path, regexp:/path, cidr:/path, inline:{k=v})".into(),
             Kind::Text => "text".into(),
@@ -156,7 +159,7 @@ const fn machine(name: &'static str, default: Default, programs: &'static str, h
 }
 
 use Kind::{
-    Bytes, Choice, Choices, Domains, Files, Flag, List, Names, Networks, Number, Path, Raw, Tables, Text, Time,
+    Bytes, Choice, Choices, Domains, Files, Flag, List, Names, Networks, Number, Path, Raw, Sockets, Tables, Text, Time,
 };
 use Unit::{Day, Hour, Minute, Second};
 
@@ -173,8 +176,12 @@ pub static TABLE: &[Param] = &[
     row("alias_maps", Files, "/etc/aliases", "smtpd local newaliases", "Files of aliases, read live: no command is needed after a change."),
     row("allow_mail_to_commands", Choices(&["alias", "forward", "include"]), "alias, forward", "local mda", "Where `|command` is allowed as a destination."),
     row("allow_mail_to_files", Choices(&["alias", "forward", "include"]), "alias, forward", "local mda", "Where `/file/name` is allowed as a destination."),
+    row("allow_percent_hack", Flag, "yes", "smtpd pickup facteur", "An address written user%domain, without @, is user@domain."),
     row("always_add_missing_headers", Flag, "no", "smtpd", "Complete missing Message-Id, Date and From also in mail from outside."),
     row("always_bcc", Text, "", "smtpd pickup facteur", "Addresses that get a copy of every message."),
+    row("anvil_rate_time_unit", Time(Second), "60s", "smtpd", "How long the rates of clients are counted (smtpd_client_message_rate_limit and its like)."),
+    row("append_at_myorigin", Choice(&["yes"]), "yes", "", "Accepted and without effect: names without a domain always get @$myorigin."),
+    row("append_dot_mydomain", Flag, "no", "smtpd pickup qmgr facteur", "Domains without a dot get .$mydomain: user@host becomes user@host.example.com."),
     row("auth_failure_delay", Time(Second), "2s", "smtpd popd imapd", "How long the answer to a wrong password waits."),
     row("biff", Flag, "no", "mda", "Tell comsat of new mail (UDP port 512 of this machine); nobody listening costs nothing."),
     row("bounce_notice_recipient", Text, "postmaster", "qmgr pickup", "Who gets copies of notices to senders about failures, if notify_classes has bounce."),
@@ -184,6 +191,8 @@ pub static TABLE: &[Param] = &[
     row("canonical_maps", Tables, "", "smtpd pickup qmgr facteur", "Tables of addresses that become others, wherever they stand."),
     row("command_directory", Path, "/usr/sbin", "master facteur", "Where sendmail, mailq, newaliases and facteur are."),
     row("command_time_limit", Time(Second), "1000s", "mda", "How long a user's command may take for one message."),
+    row("content_filter", Text, "", "smtpd qmgr", "Where mail from port 25 goes first, `smtp-amavis:[127.0.0.1]:10024` or `lmtp:unix:/path`; it comes back at content_filter_reinject. Empty: nowhere."),
+    row("content_filter_reinject", Sockets, "", "master smtpd", "Where a content filter gives mail back by SMTP, such as 127.0.0.1:10025: from this machine only, to anywhere, and to no filter again."),
     row("daemon_directory", Path, "/usr/lib/facteur", "master local popd imapd facteur", "Where the daemons and their helpers are."),
     row("data_directory", Path, "/var/lib/facteur", "master popd imapd facteur", "Where the self-signed certificate and small state files are."),
     row("default_destination_concurrency_failed_cohort_limit", Number(0, 1000), "1", "qmgr", "After how many rounds of failures in a row the mail for a next hop waits; 0: never, each message is tried."),
@@ -205,7 +214,7 @@ pub static TABLE: &[Param] = &[
     row("dns_servers", List, "", "smtp facteur", "Name servers, `address` or `address:port`, instead of those in /etc/resolv.conf."),
     row("dovecot_directory", Path, "", DAEMONS, "Dovecot's configuration there (dovecot.conf and what it includes) counts too, before conf.d; empty means it does not."),
     row("duplicate_filter_limit", Number(0, ANY), "1000", "smtpd pickup", "How many recipients of a message are remembered, to name each only once; 0 means all."),
-    row("error_notice_recipient", Text, "postmaster", "qmgr", "Who is told of trouble of this machine, if notify_classes has resource or software."),
+    row("error_notice_recipient", Text, "postmaster", "qmgr smtpd", "Who is told of trouble of this machine and of SMTP sessions, if notify_classes has resource, software, policy or protocol."),
     row("fast_flush_domains", Domains, "$relay_domains", "smtpd", "Domains whose waiting mail ETRN starts, besides ours."),
     row("first_valid_uid", Number(0, ANY), "500", LOGINS, "Users with a lower number cannot log in to read mail."),
     row("forward_path", Raw, "$home/.forward${recipient_delimiter}${extension}, $home/.forward", "mda", "Where a user's forwarding file is looked for."),
@@ -254,7 +263,8 @@ pub static TABLE: &[Param] = &[
     row("mynetworks", Networks, "127.0.0.0/8 [::ffff:127.0.0.0]/104 [::1]/128", "smtpd", "Clients that may send mail to anywhere."),
     machine("myorigin", Default::MailName, "smtpd pickup sendmail qmgr local", "The domain that is added to addresses without one; a leading slash names a file that says it."),
     row("notice_language", Choice(&["en", "fr"]), "en", "qmgr pickup", "The language of notices to senders: English or French."),
-    row("notify_classes", Choices(&["2bounce", "bounce", "delay", "policy", "protocol", "resource", "software"]), "2bounce, resource, software", "qmgr pickup", "What the postmaster is told of by mail: undeliverable notices (2bounce), failures, delays, trouble of this machine; policy and protocol without effect."),
+    row("notify_classes", Choices(&["2bounce", "bounce", "delay", "policy", "protocol", "resource", "software"]), "2bounce, resource, software", "qmgr pickup smtpd", "What the postmaster is told of by mail: undeliverable notices (2bounce), failures, delays, trouble of this machine, and what was said in SMTP sessions in which something was refused by our rules (policy) or said wrong (protocol)."),
+    row("pickup_content_filter", Text, "$content_filter", "pickup", "As content_filter, for mail from sendmail."),
     row("port_offset", Number(0, 60_000), "0", "master popd imapd facteur", "Added to every standard port number, to run without being root."),
     row("postfix_directory", Path, "", DAEMONS, "Postfix's main.cf there counts too, before conf.d; empty means it does not."),
     row("propagate_unmatched_extensions", Choices(&["alias", "canonical", "forward", "generic", "include", "virtual"]), "canonical, virtual", "smtpd pickup qmgr smtp facteur", "Which tables (canonical, virtual, generic) hand the extension of user+extension on to what they find; the other words are accepted without effect."),
@@ -264,6 +274,7 @@ pub static TABLE: &[Param] = &[
     row("queue_directory", Path, "/var/spool/facteur", "master smtpd pickup qmgr local sendmail mailq facteur", "The queue."),
     row("queue_minfree", Bytes, "0", "smtpd", "Refuse mail when the queue's file system has less than this left; at least one and a half times message_size_limit is kept in any case."),
     row("queue_run_delay", Time(Second), "300s", "qmgr", "How often the deferred mail is looked at."),
+    row("receive_override_options", Choices(&["no_address_mappings", "no_header_body_checks", "no_milters", "no_unknown_recipient_checks"]), "", "smtpd pickup", "What is not done before a content filter: no_address_mappings leaves canonical, virtual, bcc and masquerading to the time when the mail comes back, no_unknown_recipient_checks takes mail for anybody."),
     row("recipient_bcc_maps", Tables, "", "smtpd pickup facteur", "Tables of addresses that get copies of mail to a recipient."),
     row("recipient_canonical_classes", Choices(PLACES), "envelope_recipient, header_recipient", "smtpd pickup qmgr facteur", "Where recipient_canonical_maps applies."),
     row("recipient_canonical_maps", Tables, "", "smtpd pickup qmgr facteur", "As canonical_maps, for recipients only, and before it."),
@@ -331,7 +342,11 @@ pub static TABLE: &[Param] = &[
     row("smtp_tls_verify_cert_match", List, "hostname", "smtp", "The names a certificate must hold at level verify."),
     row("smtp_tls_wrappermode", Flag, "no", "smtp", "TLS from the first octet, as on port 465; at least level encrypt."),
     row("smtpd_banner", Text, "$myhostname ESMTP $mail_name", "smtpd", "What SMTP says first, after `220`."),
-    row("smtpd_client_connection_count_limit", Number(0, 1_000_000), "50", "smtpd", "Most SMTP sessions at one time from one address outside mynetworks; 0 means no limit."),
+    row("smtpd_client_connection_count_limit", Number(0, 1_000_000), "50", "smtpd", "Most SMTP sessions at one time from one client (smtpd_client_event_limit_exceptions aside); 0 means no limit."),
+    row("smtpd_client_connection_rate_limit", Number(0, ANY), "0", "smtpd", "Most SMTP connections of one client in anvil_rate_time_unit; 0 means no limit."),
+    row("smtpd_client_event_limit_exceptions", Networks, "$mynetworks", "smtpd", "Clients that no smtpd_client_ limit concerns."),
+    row("smtpd_client_message_rate_limit", Number(0, ANY), "0", "smtpd", "Most messages (MAIL) of one client in anvil_rate_time_unit; 0 means no limit."),
+    row("smtpd_client_recipient_rate_limit", Number(0, ANY), "0", "smtpd", "Most recipients (RCPT) of one client in anvil_rate_time_unit; 0 means no limit."),
     row("smtpd_discard_ehlo_keywords", List, "", "smtpd", "EHLO keywords that are not announced."),
     row("smtpd_error_sleep_time", Time(Second), "1s", "smtpd", "Delay of replies after smtpd_soft_error_limit errors."),
     row("smtpd_forbid_bare_newline", Flag, "yes", "smtpd", "A bare line feed never ends DATA, which stops SMTP smuggling. no: anybody may type whole sessions with bare line feeds."),
@@ -356,9 +371,11 @@ pub static TABLE: &[Param] = &[
     row("ssl_cert", Path, "", "popd imapd smtpd", "Certificate; empty means a self-signed one in data_directory, made at first start."),
     row("ssl_key", Path, "", "popd imapd smtpd", "Private key of ssl_cert."),
     row("strict_mailbox_ownership", Flag, "yes", "mda", "Do not deliver to a mailbox owned by somebody else."),
+    row("submission_content_filter", Text, "$content_filter", "smtpd", "As content_filter, for mail from ports 587 and 465."),
     row("submission_message_limit", Number(0, ANY), "500", "smtpd", "Messages that one login may send in an hour; more are put on hold and told to user and postmaster. 0 means no limit."),
     row("submission_recipient_limit", Number(0, ANY), "2000", "smtpd", "Recipients that one login may send to in an hour; more are put on hold and told to user and postmaster. 0 means no limit."),
     row("submission_reject_sender_login_mismatch", Flag, "yes", "smtpd", "On ports 587 and 465, refuse a sender address that is not the login's (smtpd_sender_login_maps)."),
+    row("swap_bangpath", Flag, "yes", "smtpd pickup facteur", "An address written site!user, without @, is user@site."),
     row("syslog_name", Text, "facteur", DAEMONS, "The name in front of the slash in each log line."),
     row("transport_maps", Tables, "", "qmgr", "By address, domain, .domain or *: how and where mail goes, `transport:nexthop`."),
     row("virtual_alias_domains", Names, "$virtual_alias_maps", "smtpd qmgr facteur", "Domains of which every address is in virtual_alias_maps, or does not exist."),

@@ -165,7 +165,7 @@ fn reference(after: &str) -> Result<(&str, &str), String> {
 fn written(entry: &Entry, kind: Kind) -> Result<String, String> {
     let takes_list = match kind {
         Kind::Choices(_) | Kind::Domains | Kind::Files | Kind::List => true,
-        Kind::Names | Kind::Networks | Kind::Raw | Kind::Tables => true,
+        Kind::Names | Kind::Networks | Kind::Raw | Kind::Sockets | Kind::Tables => true,
         Kind::Bytes | Kind::Choice(_) | Kind::Domain | Kind::Flag | Kind::Number(..) => false,
         Kind::Path | Kind::Text | Kind::Time(_) => false,
     };

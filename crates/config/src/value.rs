@@ -2,6 +2,7 @@
 //!
 //! Each function says in one short phrase what is wrong; the caller adds file, line and name.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::network;
@@ -20,9 +21,19 @@ pub(crate) fn check(kind: Kind, text: &str) -> Result<(), String> {
         Kind::Networks => items(text).try_for_each(|item| network::parse(item).map(drop)),
         Kind::Number(low, high) => number(text, low, high).map(drop),
         Kind::Path => path(text),
+        Kind::Sockets => items(text).try_for_each(|item| socket(item).map(drop)),
         Kind::Tables => tables::check(text),
         Kind::Time(unit) => time(text, unit).map(drop),
         Kind::Domain | Kind::Domains | Kind::Files | Kind::List | Kind::Raw | Kind::Text => Ok(()),
+    }
+}
+
+/// `127.0.0.1:10025`: an address of the loopback interface and a port.
+pub(crate) fn socket(text: &str) -> Result<SocketAddr, String> {
+    match text.parse::<SocketAddr>() {
+        Ok(socket) if socket.ip().is_loopback() && socket.port() != 0 => Ok(socket),
+        Ok(_) => Err(format!("\"{text}\" is not on this machine's loopback interface: write 127.0.0.1:10025")),
+        Err(_) => Err(format!("\"{text}\" is not an address with its port: write 127.0.0.1:10025 or [::1]:10025")),
     }
 }
 
@@ -157,6 +168,14 @@ mod tests {
         assert_eq!(bytes("10240000"), Ok(10_240_000));
         assert_eq!(bytes("10 MB"), Ok(10 << 20));
         assert!(bytes("ten").is_err() && bytes("-1").is_err() && bytes("99999999999G").is_err());
+    }
+
+    #[test]
+    fn sockets_are_on_this_machine() {
+        assert!(socket("127.0.0.1:10025").is_ok() && socket("[::1]:10025").is_ok());
+        for wrong in ["192.0.2.1:10025", "0.0.0.0:10025", "127.0.0.1", "10025", "127.0.0.1:0", "localhost:10025"] {
+            assert!(socket(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

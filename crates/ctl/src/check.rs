@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use config::Config;
 use nix::unistd::{Group, User, geteuid};
+use routes::tls::Line;
 
 use crate::reach::{self, Wrong};
 use crate::{ports, processes};
@@ -32,11 +33,17 @@ pub(crate) fn print_warnings(config: &Config) {
     for warning in config.warnings() {
         eprintln!("warning: {warning}");
     }
+    if let Some(warning) = lacking_reinjection(config) {
+        eprintln!("warning: {warning}");
+    }
+    for (place, line) in tls_policies(config) {
+        line.iter().flat_map(|line| &line.told).for_each(|told| eprintln!("warning: {place}: {told}"));
+    }
 }
 
 fn findings(config: &Config) -> Vec<String> {
-    let checks: [fn(&Config) -> Vec<String>; 9] =
-        [programs, files, aliases, tables, accounts, keys, names, people, taken];
+    let checks: [fn(&Config) -> Vec<String>; 10] =
+        [programs, files, aliases, tables, accounts, keys, names, people, taken, filters];
     checks.iter().flat_map(|check| check(config)).collect()
 }
 
@@ -50,8 +57,15 @@ fn tables(config: &Config) -> Vec<String> {
     if geteuid().is_root() {
         found.extend(out_of_reach(config));
     }
+    found.extend(tls_policies(config).filter_map(|(place, line)| Some(format!("{place}: {}", line.err()?))));
     found.dedup();
     found
+}
+
+/// The lines of smtp_tls_policy_maps that can be looked at: where each stands, and what it means.
+fn tls_policies(config: &Config) -> impl Iterator<Item = (String, Result<Line, String>)> {
+    let written = config.tables("smtp_tls_policy_maps").view().map(|view| view.written()).unwrap_or_default();
+    written.into_iter().map(|found| (found.place(), Line::read(&found.value)))
 }
 
 /// Tables that root can read and the programs cannot, and passwords that everybody can read.
@@ -165,6 +179,29 @@ fn taken(config: &Config) -> Vec<String> {
     let ports = ports.filter(|port| !runs(port.program) && ports::is_open(port.number));
     let owner = |port: u16| ports::owner(port).unwrap_or_else(|| "another program".to_owned());
     ports.map(|port| format!("port {} ({}) is in use by {}", port.number, port.service, owner(port.number))).collect()
+}
+
+const FILTERS: [&str; 3] = ["content_filter", "submission_content_filter", "pickup_content_filter"];
+
+/// Content filters by a transport that there is not.
+fn filters(config: &Config) -> Vec<String> {
+    let unknown = |name: &&str| {
+        let text = config.text(name);
+        let transport = text.split_once(':').map_or(text, |(transport, _)| transport).trim();
+        !text.is_empty() && routes::dialect(transport).is_none()
+    };
+    let said = |name: &str| {
+        let text = "a content filter is reached by smtp or lmtp: write smtp-amavis:[127.0.0.1]:10024";
+        about(config, name, &format!("\"{}\": {text}", config.text(name)))
+    };
+    FILTERS.into_iter().filter(unknown).map(said).collect()
+}
+
+/// Mail goes to a filter and nobody takes it back.
+fn lacking_reinjection(config: &Config) -> Option<String> {
+    let name = FILTERS.into_iter().find(|name| !config.text(name).is_empty())?;
+    let back = config.sockets("content_filter_reinject").is_empty();
+    back.then(|| about(config, name, "mail goes to a filter and cannot come back: set content_filter_reinject"))
 }
 
 fn reason(error: &std::io::Error) -> String {

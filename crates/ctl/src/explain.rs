@@ -23,7 +23,7 @@ use tables::address::split_extension;
 pub(crate) fn run(config: &Config, address: &str, from: Option<&str>) -> Result<ExitCode> {
     let origin = Domain::parse(config.text("myorigin")).map_err(|_| anyhow!("myorigin is not a domain"))?;
     let read = |text: &str| Address::parse(text).map_err(|_| anyhow!("\"{text}\" is not an address"));
-    let whole = |text: &str| read(text).map(|address| address.qualified(&origin));
+    let whole = |text: &str| read(text).map(|address| address.completed(&origin, addresses::old_forms(config)));
     let now = Arc::new(Rewriter::new(config)).now()?;
     let mut trail = Trail::new();
     let sender = match from.filter(|text| !matches!(*text, "" | "<>")) {

@@ -186,15 +186,22 @@ fn act(spool: &Spool, root: &Path, deed: Deed, which: &Which) -> Result<ExitCode
         }
     }
     settle(spool, deed)?;
-    // Next hops that are left in peace are tried too.
-    let first = (deed == Deed::Flush).then(|| "wake".to_owned());
-    wake(root, &first.into_iter().chain(woken.iter().cloned()).collect::<Vec<_>>());
+    wake(root, &words(deed, everything, &woken));
     match which.json {
         true => println!("{}", serde_json::json!({ "deed": deed.name(), "messages": woken })),
         false if which.quiet => {}
         false => println!("{}: {done} message{}", deed.past(), if done == 1 { "" } else { "s" }),
     }
     Ok(code)
+}
+
+/// What qmgr is told. With everything, next hops that are left in peace are tried too; with single messages only by those.
+fn words(deed: Deed, everything: bool, woken: &[String]) -> Vec<String> {
+    match (deed, everything) {
+        (Deed::Flush, true) => std::iter::once("wake".to_owned()).chain(woken.iter().cloned()).collect(),
+        (Deed::Flush, false) => woken.iter().map(|id| format!("urgent {id}")).collect(),
+        (Deed::Hold | Deed::Release | Deed::Delete | Deed::Requeue, _) => woken.to_vec(),
+    }
 }
 
 /// Moves are made last before we say that they were.

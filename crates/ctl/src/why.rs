@@ -49,7 +49,13 @@ fn place(queue: Queue, next: Option<SystemTime>) -> String {
 
 fn explain(file: &QueueFile, slot: &Slot, router: &Router, known: &[Destination]) {
     let sender = slot.sender.as_ref().or(file.envelope.reverse_path.as_ref());
-    let Route { way, because } = router.route(sender, &slot.recipient.address);
+    let Route { way, because } = match &file.envelope.filter {
+        Some(filter) => Route {
+            way: Router::filter(filter, &slot.recipient.address),
+            because: vec![("content_filter".into(), filter.clone())],
+        },
+        None => router.route(sender, &slot.recipient.address),
+    };
     println!("\n{}", slot.recipient.address);
     match &slot.progress {
         Progress::Deferred { at, reason, .. } => {

@@ -70,12 +70,12 @@ impl Sessions {
         self.admit(peer, self.most_per_peer)
     }
 
-    /// As [`Sessions::enter`], for a client that the limit per address does not concern.
+    /// As [`Sessions::enter`], with another limit per address; 0: none.
     ///
     /// # Errors
-    /// [`Full::All`].
-    pub fn enter_trusted(self: &Arc<Self>, peer: IpAddr) -> Result<Pass, Full> {
-        self.admit(peer, 0)
+    /// As [`Sessions::enter`].
+    pub fn enter_up_to(self: &Arc<Self>, most: usize, peer: IpAddr) -> Result<Pass, Full> {
+        self.admit(peer, most)
     }
 
     /// How many there are.
@@ -203,7 +203,7 @@ mod tests {
         let sessions = Sessions::new(10, 1);
         let first = sessions.enter(PEER).expect("first");
         assert_eq!(sessions.enter(PEER).expect_err("share"), Full::Peer);
-        assert!(sessions.enter_trusted(PEER).is_ok());
+        assert!(sessions.enter_up_to(0, PEER).is_ok());
         drop(first);
         assert!(sessions.enter(PEER).is_ok());
     }

@@ -1,4 +1,5 @@
-//! Signals of a daemon: SIGTERM and SIGINT end it, SIGHUP reloads it. The end of its parent ends it too.
+//! Signals of a daemon: SIGTERM and SIGINT end it, SIGHUP reloads it, SIGUSR1 tells it that another takes its place. The end
+//! of its parent ends it too.
 
 use std::io;
 use std::sync::Arc;
@@ -14,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 pub struct Signals {
     /// Cancelled once the process is to end.
     pub stop: CancellationToken,
+    /// Cancelled once another takes our place: nothing new is begun.
+    pub retire: CancellationToken,
     reload: Arc<Notify>,
     number: Arc<AtomicI32>,
 }
@@ -28,6 +31,7 @@ impl Signals {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
+        let mut retire = signal(SignalKind::user_defined1())?;
         let told = signals.clone();
         tokio::spawn(async move {
             loop {
@@ -35,6 +39,7 @@ impl Signals {
                     _ = terminate.recv() => Signal::SIGTERM,
                     _ = interrupt.recv() => Signal::SIGINT,
                     _ = hangup.recv() => { told.reload.notify_one(); continue }
+                    _ = retire.recv() => { told.retire.cancel(); continue }
                 };
                 told.number.store(number as i32, Ordering::Relaxed);
                 told.stop.cancel();

@@ -70,6 +70,18 @@ pub struct Terms {
     pub body: Body,
     /// SMTPUTF8 was asked for.
     pub smtputf8: bool,
+    /// What the next hop is for the message.
+    pub stage: Stage,
+}
+
+/// What a next hop is for a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// A content filter: the message comes back.
+    Filter,
+    /// On its way to the recipients.
+    #[default]
+    Leaving,
 }
 
 /// One recipient of an order.
@@ -192,6 +204,7 @@ impl Terms {
             Body::BinaryMime => 2,
         });
         to.octet(self.smtputf8.into());
+        to.octet((self.stage == Stage::Filter).into());
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
@@ -211,6 +224,7 @@ impl Terms {
                 _ => return Err(Malformed),
             },
             smtputf8: flag(from)?,
+            stage: if flag(from)? { Stage::Filter } else { Stage::Leaving },
         })
     }
 }

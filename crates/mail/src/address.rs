@@ -22,6 +22,15 @@ pub struct Address {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Domain(String);
 
+/// Which old ways to write an address without `@` are understood.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OldForms {
+    /// `site!user` is `user@site` (`swap_bangpath`).
+    pub bang: bool,
+    /// `user%site` is `user@site` (`allow_percent_hack`).
+    pub percent: bool,
+}
+
 /// Why a text is no address. The fault is the peer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressError {
@@ -78,6 +87,21 @@ impl Address {
     #[must_use]
     pub fn qualified(self, domain: &Domain) -> Self {
         Self { domain: Some(self.domain.unwrap_or_else(|| domain.clone())), ..self }
+    }
+
+    /// As [`Address::qualified`], where the domain may also stand in the old ways.
+    #[must_use]
+    pub fn completed(self, domain: &Domain, forms: OldForms) -> Self {
+        if self.domain.is_some() {
+            return self;
+        }
+        let bang = || self.local.split_once('!').filter(|_| forms.bang);
+        let percent = || self.local.rsplit_once('%').filter(|_| forms.percent).map(|(user, site)| (site, user));
+        let whole = |(site, user): (&str, &str)| Self::new(user, Some(Domain::parse(site).ok()?)).ok();
+        match bang().or_else(percent).and_then(whole) {
+            Some(whole) => whole,
+            None => self.qualified(domain),
+        }
     }
 }
 
@@ -181,6 +205,30 @@ fn is_atext(c: char) -> bool {
 mod tests {
     use super::*;
     use alloc::string::ToString;
+
+    #[test]
+    fn old_forms_hold_a_domain() {
+        let origin = Domain::parse("m.com").expect("a domain");
+        let completed = |text: &str, bang, percent| {
+            Address::parse(text).expect(text).completed(&origin, OldForms { bang, percent }).to_string()
+        };
+        for (text, both, none) in [
+            ("kevin", "kevin@m.com", "kevin@m.com"),
+            ("x.org!kevin", "kevin@x.org", "x.org!kevin@m.com"),
+            ("kevin%x.org", "kevin@x.org", "kevin%x.org@m.com"),
+            ("kevin%y.org%x.org", "kevin%y.org@x.org", "kevin%y.org%x.org@m.com"),
+            ("a!b%x.org", "b%x.org@a", "a!b%x.org@m.com"),
+            ("kevin%x.org@y.org", "kevin%x.org@y.org", "kevin%x.org@y.org"),
+            ("!kevin", "!kevin@m.com", "!kevin@m.com"),
+            ("kevin%", "kevin%@m.com", "kevin%@m.com"),
+        ] {
+            assert_eq!(
+                (completed(text, true, true), completed(text, false, false)),
+                (both.into(), none.into()),
+                "{text}"
+            );
+        }
+    }
 
     #[test]
     fn written_as_read() {

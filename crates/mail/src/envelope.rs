@@ -23,6 +23,8 @@ pub struct Envelope {
     pub ret: Option<Ret>,
     /// The sender's envelope id (ENVID), decoded from xtext.
     pub envid: Option<String>,
+    /// The content filter that the message goes to first, as one writes it in `content_filter`: `smtp:[127.0.0.1]:10024`.
+    pub filter: Option<String>,
 }
 
 /// One forward path with its delivery-notice parameters.

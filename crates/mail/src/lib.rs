@@ -18,7 +18,7 @@ pub mod queue_id;
 pub mod status;
 pub mod uid;
 
-pub use address::{Address, Domain};
+pub use address::{Address, Domain, OldForms};
 pub use envelope::{Body, Envelope, Notify, Recipient, Ret};
 pub use event::Event;
 pub use flags::{Flag, Flags};

@@ -106,9 +106,9 @@ fn environment(settings: &Settings, message: &Message) -> Vec<(&'static str, Str
 
 /// Who brought the message; of one that came by a program of this machine, what Postfix says of such.
 fn client(message: &Message) -> Vec<(&'static str, String)> {
-    let (client, helo, protocol, user) = match message.origin() {
-        Some(Origin::Network { client, helo, protocol, user }) => (client, helo, protocol, user),
-        Some(Origin::Local { .. } | Origin::Internal) | None => (String::new(), String::new(), String::new(), None),
+    let (client, helo, protocol, login) = match message.origin() {
+        Some(Origin::Network { client, helo, protocol, user, sasl }) => (client, helo, protocol, (user, sasl)),
+        Some(Origin::Local { .. } | Origin::Internal) | None => Default::default(),
     };
     let (host, address) = client.split_once('[').unwrap_or(("", ""));
     let address = address.trim_end_matches(']');
@@ -118,9 +118,9 @@ fn client(message: &Message) -> Vec<(&'static str, String)> {
         ("CLIENT_HOSTNAME", host.to_owned()),
         ("CLIENT_PROTOCOL", protocol),
     ];
-    if let Some(user) = user {
-        list.push(("SASL_USERNAME", user));
-    }
+    let (user, sasl) = login;
+    let told = [("SASL_METHOD", sasl.mechanism), ("SASL_SENDER", sasl.submitter), ("SASL_USERNAME", user)];
+    list.extend(told.into_iter().filter_map(|(name, text)| Some((name, text?))));
     list
 }
 

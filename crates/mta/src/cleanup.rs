@@ -22,6 +22,9 @@ pub struct Cleanup(Option<Arc<Rewriter>>);
 pub struct Tables(Option<Now>);
 
 impl Cleanup {
+    /// Changes nothing.
+    pub const IDLE: Self = Self(None);
+
     /// From the configuration. No table is read yet.
     #[must_use]
     pub fn new(config: &Config) -> Self {
@@ -34,6 +37,12 @@ impl Cleanup {
     pub fn directories(&self) -> Vec<PathBuf> {
         let files = self.0.iter().flat_map(|rewriter| rewriter.files());
         files.filter_map(|file| file.parent().map(Into::into)).collect()
+    }
+
+    /// The address with the rest of its domain, if that is missing; `None`: it is whole.
+    #[must_use]
+    pub fn completed(&self, address: &Address) -> Option<Address> {
+        self.0.as_ref()?.completed(address)
     }
 
     /// The tables for one message.

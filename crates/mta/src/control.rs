@@ -14,6 +14,8 @@ pub enum Service {
     Submission,
     /// Port 465: as submission, TLS from the first octet.
     Smtps,
+    /// `content_filter_reinject`: mail that comes back from a content filter.
+    Reinject,
 }
 
 /// A message from master.
@@ -28,7 +30,7 @@ pub enum Order {
 }
 
 impl Service {
-    /// All of them.
+    /// Those with a port that everybody knows.
     pub const ALL: [Self; 3] = [Self::Smtp, Self::Submission, Self::Smtps];
 
     /// As in `smtpd_services`.
@@ -38,21 +40,29 @@ impl Service {
             Self::Smtp => "smtp",
             Self::Submission => "submission",
             Self::Smtps => "smtps",
+            Self::Reinject => "reinject",
         }
     }
 
-    /// The standard port.
+    /// The standard port, if there is one.
     #[must_use]
-    pub const fn port(self) -> u16 {
+    pub const fn port(self) -> Option<u16> {
         match self {
-            Self::Smtp => 25,
-            Self::Submission => 587,
-            Self::Smtps => 465,
+            Self::Smtp => Some(25),
+            Self::Submission => Some(587),
+            Self::Smtps => Some(465),
+            Self::Reinject => None,
         }
+    }
+
+    /// Users send here, after AUTH.
+    #[must_use]
+    pub const fn is_submission(self) -> bool {
+        matches!(self, Self::Submission | Self::Smtps)
     }
 
     fn from_octet(octet: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|service| *service as u8 == octet)
+        Self::ALL.into_iter().chain([Self::Reinject]).find(|service| *service as u8 == octet)
     }
 }
 
@@ -98,9 +108,9 @@ mod tests {
     #[test]
     fn listeners_keep_their_services() {
         let fd = || OwnedFd::from(std::fs::File::open("/dev/null").expect("open"));
-        let message = listen(&[Service::Smtps, Service::Smtp]);
+        let message = listen(&[Service::Reinject, Service::Smtp]);
         let Some(Order::Listen(got)) = read(&message, vec![fd(), fd()]) else { panic!("no listeners") };
-        assert_eq!(got.iter().map(|(service, _)| *service).collect::<Vec<_>>(), [Service::Smtps, Service::Smtp]);
+        assert_eq!(got.iter().map(|(service, _)| *service).collect::<Vec<_>>(), [Service::Reinject, Service::Smtp]);
         assert!(read(&message, vec![fd()]).is_none());
         assert!(read(&certificate(), vec![fd()]).is_none());
         assert!(matches!(read(&certificate(), vec![fd(), fd()]), Some(Order::Certificate(..))));

@@ -5,7 +5,9 @@
 //! ([`crate::control`], `accounts::check`). Parses nothing from the net. Exits with: 0 after SIGTERM or SIGINT, 1 when it
 //! cannot start (one line on standard error and in the log says why), 2 for a wrong command line.
 //!
-//! SIGHUP reads the configuration again; a wrong one is one line in the log and everything stays as it was.
+//! SIGHUP reads the configuration again; a wrong one is one line in the log and everything stays as it was. A jailed program
+//! that would have to read a table in a directory new to it is replaced by a new one: smtpd while its sessions go on, the
+//! others when they have finished what they have begun.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -18,6 +20,7 @@ mod guard;
 mod layout;
 mod passwords;
 mod ports;
+mod reach;
 
 use children::Plan;
 

@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::Config;
 use daemon::arguments;
 use durable::Dir;
 use privileges::{Exec, Jail, Network};
@@ -49,7 +50,7 @@ fn run(dir: &Path) -> anyhow::Result<()> {
     let queue = PathBuf::from(config.text("queue_directory"));
     let mut read_only = set_up::system_files();
     read_only.push(dir);
-    let tables = Cleanup::new(&config).directories();
+    let tables = directories(&config);
     read_only.extend(tables.iter().map(PathBuf::as_path));
     let jail = Jail { read_only: &read_only, read_write: &[&queue], exec: Exec::Never, network: Network::Deny };
     set_up::give_up_power(&config, &jail)?;
@@ -75,6 +76,11 @@ fn run(dir: &Path) -> anyhow::Result<()> {
             watch::Event::End => return Ok(()),
         }
     }
+}
+
+/// Where its tables are.
+pub(crate) fn directories(config: &Config) -> Vec<PathBuf> {
+    Cleanup::new(config).directories()
 }
 
 /// A socket that everybody may write to, who can get at `public`. One left by a program that is gone is replaced.

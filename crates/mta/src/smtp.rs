@@ -16,6 +16,7 @@ use privileges::{Exec, Jail, Network};
 
 use crate::set_up;
 
+mod answers;
 mod content;
 mod courier;
 mod deliver;
@@ -32,6 +33,8 @@ mod pool;
 mod serve;
 mod settings;
 
+use exit::Exit;
+use logins::Logins;
 use settings::Settings;
 
 /// The program.
@@ -44,7 +47,7 @@ fn start(dir: &Path) -> Result<(), String> {
     let _ = limits::raise_descriptors();
     let socket = set_up::private_socket(&config, "smtp")?;
     let settings = Settings::new(&config);
-    give_up_power(&config, &settings)?;
+    give_up_power(&config)?;
     let workers = std::thread::available_parallelism().map_or(2, usize::from).max(2);
     let runtime = daemon::runtime::build(tokio::runtime::Builder::new_multi_thread().worker_threads(workers));
     let runtime = runtime.map_err(|e| e.to_string())?;
@@ -52,15 +55,23 @@ fn start(dir: &Path) -> Result<(), String> {
 }
 
 /// The jail: see the head of this file. Directories rather than files, since editors replace files.
-fn give_up_power(config: &Config, settings: &Settings) -> Result<(), String> {
-    let mut readable: Vec<PathBuf> = vec![config.dir().to_owned()];
-    let files = settings.files().into_iter().chain(config.path("smtp_tls_CAfile"));
-    readable.extend(files.filter_map(|file| file.parent().map(Path::to_owned)));
+fn give_up_power(config: &Config) -> Result<(), String> {
+    let mut readable = directories(config);
+    readable.push(config.dir().to_owned());
     let mut read_only = set_up::system_files();
     read_only.extend(AUTHORITIES.map(Path::new));
     read_only.extend(readable.iter().map(PathBuf::as_path));
     let jail = Jail { read_only: &read_only, read_write: &[], exec: Exec::Never, network: Network::Allow };
     set_up::give_up_power(config, &jail).map_err(|e| e.to_string())
+}
+
+/// Where its tables are.
+pub(crate) fn directories(config: &Config) -> Vec<PathBuf> {
+    let mut files = config.tables("smtp_tls_policy_maps").files();
+    files.extend(Logins::new(config).files());
+    files.extend(Exit::new(config).files());
+    files.extend(config.path("smtp_tls_CAfile"));
+    files.into_iter().filter_map(|file| file.parent().map(Path::to_owned)).collect()
 }
 
 /// Where links in `/etc/ssl/certs` lead.

@@ -5,7 +5,8 @@
 //! certificate), qmgr (small messages to be delivered at once, a wake-up that may be lost). Must not read mailboxes, passwords or other queue directories. Exits
 //! with: 0 when told to stop or when master is gone, 1 when it cannot start, 2 for a wrong command line.
 //!
-//! SIGHUP reads the configuration again, for sessions that begin afterwards; a wrong one is one line in the log.
+//! SIGHUP reads the configuration again, for sessions that begin afterwards; a wrong one is one line in the log. SIGUSR1
+//! means that another smtpd serves the ports: it ends with its last session.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -32,10 +33,12 @@ mod logins;
 mod names;
 mod passwords;
 mod prompt;
+mod rates;
 mod recipients;
 mod rules;
 mod server;
 mod standing;
+mod ways;
 mod world;
 
 use committer::Committer;
@@ -67,13 +70,8 @@ fn start(dir: &Path) -> Result<(), String> {
 
 /// The jail: see the head of this file. Directories rather than files, since editors replace files.
 fn give_up_power(config: &Config) -> Result<(), String> {
-    let beside = |file: PathBuf| file.parent().map(Path::to_owned);
-    let mut readable: Vec<PathBuf> = vec![config.dir().to_owned()];
-    readable.extend(config.list("alias_maps").into_iter().filter_map(|file| beside(file.into())));
-    readable.extend(config.path("accounts_file").and_then(beside));
-    readable.extend(Recipients::of(config).files().into_iter().filter_map(beside));
-    readable.extend(Cleanup::new(config).directories());
-    readable.extend(Logins::of(config).tables().files().into_iter().filter_map(beside));
+    let mut readable = directories(config);
+    readable.push(config.dir().to_owned());
     let mut read_only = set_up::system_files();
     read_only.extend(readable.iter().map(PathBuf::as_path));
     let queue = Path::new(config.text("queue_directory"));
@@ -85,6 +83,17 @@ fn give_up_power(config: &Config) -> Result<(), String> {
         network: Network::Allow,
     };
     set_up::give_up_power(config, &jail).map_err(|e| e.to_string())
+}
+
+/// Where its tables are.
+pub(crate) fn directories(config: &Config) -> Vec<PathBuf> {
+    let beside = |file: PathBuf| file.parent().map(Path::to_owned);
+    let mut readable = Cleanup::new(config).directories();
+    readable.extend(config.list("alias_maps").into_iter().filter_map(|file| beside(file.into())));
+    readable.extend(config.path("accounts_file").and_then(beside));
+    readable.extend(Recipients::of(config).files().into_iter().filter_map(beside));
+    readable.extend(Logins::of(config).tables().files().into_iter().filter_map(beside));
+    readable
 }
 
 /// What the server is made of.
@@ -103,7 +112,10 @@ async fn run(control: OwnedFd, parts: Parts) -> Result<(), String> {
     tokio::spawn(prompt::keep(parts.committer.clone(), queue));
     let server = Server::new(parts, signals.clone(), channel);
     tokio::spawn(reload(server.clone(), signals.clone(), dir));
-    obey(&server).await?;
+    tokio::select! {
+        obeyed = obey(&server) => obeyed?,
+        () = retire(&server) => return Ok(()),
+    }
     server.drain().await;
     Ok(())
 }
@@ -113,6 +125,13 @@ async fn reload(server: Arc<Server>, signals: Signals, dir: PathBuf) {
         signals.reload().await;
         set_up::reload(&dir).iter().for_each(|config| server.renew(config));
     }
+}
+
+/// Another smtpd has taken our place: until the last session is over.
+async fn retire(server: &Server) {
+    server.signals.retire.cancelled().await;
+    server.tasks.close();
+    server.tasks.wait().await;
 }
 
 /// Does what master says until it is gone or we are told to stop.

@@ -18,6 +18,8 @@ use handover::relay::{Dialect, Hop};
 use mail::{Address, EnhancedStatus};
 use tables::{Found, Listed, Names, Tables, Trouble, View};
 
+pub mod tls;
+
 #[cfg(test)]
 mod tests;
 
@@ -28,7 +30,7 @@ pub enum Way {
     Local,
     /// Handed to this next hop.
     Relay {
-        /// `smtp`, `relay` or `lmtp`.
+        /// `smtp`, `relay` or `lmtp`, perhaps with a dash and more: [`dialect`].
         transport: String,
         /// Where to.
         hop: Hop,
@@ -120,6 +122,14 @@ impl Router {
     #[must_use]
     pub fn way(&self, sender: Option<&Address>, recipient: &Address) -> Way {
         self.decide(sender, recipient, &mut Because(None)).unwrap_or_else(unknown)
+    }
+
+    /// Where mail for a content filter goes: `transport:next-hop` as in `content_filter`.
+    #[must_use]
+    pub fn filter(filter: &str, recipient: &Address) -> Way {
+        let Said { transport, hop } = Said::of(filter);
+        let domain = recipient.domain().map_or("", |domain| domain.as_str());
+        by_name(transport, if hop.is_empty() { domain.to_owned() } else { hop.to_owned() })
     }
 
     fn decide(&self, sender: Option<&Address>, recipient: &Address, because: &mut Because) -> Result<Way, Trouble> {
@@ -235,19 +245,35 @@ impl Router {
             let text = "deferred transport".to_owned();
             return Way::Settled(Outcome::Deferred(EnhancedStatus::new(4, 3, 2), text));
         }
-        match transport {
-            "local" => Way::Local,
-            "smtp" | "relay" => relay(transport, hop, Dialect::Smtp),
-            "lmtp" => relay(transport, hop, Dialect::Lmtp),
-            "error" => Way::Settled(said(5, &hop, Outcome::Bounced)),
-            "retry" => Way::Settled(said(4, &hop, Outcome::Deferred)),
-            "discard" => Way::Settled(said(2, &hop, Outcome::Sent)),
-            "hold" => Way::Hold(hop),
-            _ => {
-                let text = format!("mail transport unavailable: there is no transport \"{transport}\"");
-                Way::Settled(Outcome::Deferred(EnhancedStatus::new(4, 3, 5), text))
-            }
+        by_name(transport, hop)
+    }
+}
+
+fn by_name(transport: &str, hop: String) -> Way {
+    if let Some(dialect) = dialect(transport) {
+        return relay(transport, hop, dialect);
+    }
+    match transport {
+        "local" => Way::Local,
+        "error" => Way::Settled(said(5, &hop, Outcome::Bounced)),
+        "retry" => Way::Settled(said(4, &hop, Outcome::Deferred)),
+        "discard" => Way::Settled(said(2, &hop, Outcome::Sent)),
+        "hold" => Way::Hold(hop),
+        _ => {
+            let text = format!("mail transport unavailable: there is no transport \"{transport}\"");
+            Way::Settled(Outcome::Deferred(EnhancedStatus::new(4, 3, 5), text))
         }
+    }
+}
+
+/// What a transport speaks that hands mail to next hops. As services in Postfix's `master.cf` have names of their own
+/// (`smtp-amavis`), so may transports here: what stands behind a dash only tells them apart.
+#[must_use]
+pub fn dialect(transport: &str) -> Option<Dialect> {
+    match transport.split_once('-').map_or(transport, |(kind, _)| kind) {
+        "smtp" | "relay" => Some(Dialect::Smtp),
+        "lmtp" => Some(Dialect::Lmtp),
+        _ => None,
     }
 }
 

@@ -134,6 +134,8 @@ pub struct MailParameters {
     pub ret: Option<Ret>,
     /// RFC 3461, decoded
     pub envid: Option<String>,
+    /// RFC 4954, decoded: who first submitted the message, if one believes it
+    pub auth: Option<String>,
 }
 
 /// The parameters of RCPT (RFC 3461).
@@ -200,9 +202,9 @@ fn mail_parameter(parameter: &str, into: &mut MailParameters) -> Result<(), Repl
                 (value.len() <= MAX_ENVID).then(|| xtext::decode(value)).flatten().filter(|envid| !envid.is_empty());
             into.envid = Some(decoded.ok_or_else(|| Reply::new(501, 5, 4, "Bad ENVID parameter syntax"))?);
         }
-        // RFC 4954 §5: who first submitted it. We trust nobody's word for that, so it is read and left.
         ("AUTH", Some(value)) => {
-            let _ = xtext::decode(value).ok_or_else(|| Reply::new(501, 5, 4, "Bad AUTH parameter syntax"))?;
+            let decoded = xtext::decode(value).ok_or_else(|| Reply::new(501, 5, 4, "Bad AUTH parameter syntax"))?;
+            into.auth = Some(decoded);
         }
         _ => return Err(unsupported(parameter)),
     }

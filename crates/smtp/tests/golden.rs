@@ -1,6 +1,6 @@
 //! The server machine against `tests/sessions/*.session`; whole lines and one octet at a time.
 //!
-//! Settings: `in_my_networks`, `submission`, `starttls`, `tls_required`, `auth always|tls`, `no_vrfy`, `early_talker`, `helo_required`,
+//! Settings: `in_my_networks`, `submission`, `starttls`, `tls_required`, `auth always|tls`, `no_vrfy`, `early_talker`, `counts_messages`, `old_forms`, `helo_required`,
 //! `no_line_feeds`, `forbid_pipelining`, `discard WORDS`, `overshoot N`, `soft N`, `size N`, `recipients N`,
 //! `errors N`, `junk N`, `line N`, `client NAME ADDRESS`. Questions are written as in [`question`], answers read by [`answer`].
 
@@ -51,6 +51,9 @@ fn start(setup: &Setup) -> Session {
             },
             vrfy: !setup.has("no_vrfy"),
             early_talker: setup.has("early_talker"),
+            counts_messages: setup.has("counts_messages"),
+            forms: mail::OldForms { bang: setup.has("old_forms"), percent: setup.has("old_forms") },
+            transcript: false,
         },
         limits: Limits {
             message_size: setup.number("size", 10_240_000),
@@ -82,6 +85,7 @@ fn question(question: &Question) -> String {
             let relay = if *may_relay { " may relay" } else { "" };
             format!("recipient {}{original} from <{}>{notify}{orcpt}{relay}", recipient.address, shown(sender.as_ref()))
         }
+        Question::Sender => "sender".into(),
         Question::Name => "name".into(),
         Question::Open(transaction) => opened(transaction),
         Question::Write(octets) => format!("write {}", octets.escape_ascii()),

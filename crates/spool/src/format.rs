@@ -16,8 +16,9 @@
 //! |---|---|---|
 //! | `A` | 8 octets | arrival, microseconds since 1970 |
 //! | `S` | the rest: an address, or nothing | sender; nothing is the null sender |
-//! | `O` | `N` text client, text helo, text protocol, maybe user; or `L` 4 octets uid; or `I` | origin |
+//! | `O` | `N` text client, text helo, text protocol, maybe user, and if there is one maybe mechanism, maybe submitter; or `L` 4 octets uid; or `I` | origin |
 //! | `E` | 1 octet body (0 7BIT, 1 8BITMIME, 2 BINARYMIME), 1 octet smtputf8 (0, 1), 1 octet ret (0 none, 1 FULL, 2 HDRS), maybe envid | options of the envelope |
+//! | `V` | the rest: `transport:next-hop` | content filter; only where there is one |
 //! | `R` | text address, maybe original, maybe orcpt, 1 octet notify | one per recipient |
 //! | `M` | 8 octets | length of the content |
 //!
@@ -63,6 +64,8 @@ pub enum Origin {
         protocol: String,
         /// Whom it proved to be.
         user: Option<String>,
+        /// How, and who first submitted the message (AUTH= of MAIL) as that user says.
+        sasl: Sasl,
     },
     /// By a program of this user.
     Local {
@@ -71,6 +74,15 @@ pub enum Origin {
     },
     /// Made by the mail system: a notice, a forwarded copy.
     Internal,
+}
+
+/// What more is known of a login.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sasl {
+    /// `PLAIN`, `LOGIN`…
+    pub mechanism: Option<String>,
+    /// AUTH= of MAIL.
+    pub submitter: Option<String>,
 }
 
 /// A recipient and how far it has got.
@@ -179,6 +191,9 @@ pub fn prologue(id: QueueId, envelope: &Envelope, origin: &Origin) -> Vec<u8> {
     record(&mut out, b'S', sender.as_bytes());
     record(&mut out, b'O', &origin_payload(origin));
     record(&mut out, b'E', &options_payload(envelope));
+    if let Some(filter) = &envelope.filter {
+        record(&mut out, b'V', filter.as_bytes());
+    }
     for recipient in &envelope.recipients {
         record(&mut out, b'R', &recipient_payload(recipient));
     }
@@ -406,10 +421,14 @@ fn recipient_payload(recipient: &Recipient) -> Vec<u8> {
 fn origin_payload(origin: &Origin) -> Vec<u8> {
     let mut out = Vec::new();
     match origin {
-        Origin::Network { client, helo, protocol, user } => {
+        Origin::Network { client, helo, protocol, user, sasl } => {
             out.push(b'N');
             [client, helo, protocol].into_iter().for_each(|field| text(&mut out, field));
             maybe(&mut out, user.as_deref());
+            if *sasl != Sasl::default() {
+                maybe(&mut out, sasl.mechanism.as_deref());
+                maybe(&mut out, sasl.submitter.as_deref());
+            }
         }
         Origin::Local { uid } => {
             out.push(b'L');

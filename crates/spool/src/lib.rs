@@ -31,7 +31,7 @@ mod incoming;
 mod pool;
 mod queue_file;
 
-pub use format::{Damage, Origin, Progress, Slot};
+pub use format::{Damage, Origin, Progress, Sasl, Slot};
 pub use incoming::Incoming;
 pub(crate) use incoming::Place;
 pub(crate) use pool::Pool;

@@ -158,6 +158,12 @@ impl Tables {
 }
 
 impl View {
+    /// Every value that stands written in the plain tables, for checks; patterns and networks are not among them.
+    #[must_use]
+    pub fn written(&self) -> Vec<Found> {
+        self.0.iter().flat_map(Content::written).collect()
+    }
+
     /// No table is listed.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
@@ -229,6 +235,15 @@ impl Tables {
 }
 
 impl Content {
+    fn written(&self) -> Vec<Found> {
+        match self {
+            Self::Text(text) => text.written(),
+            Self::Static(found) => vec![found.clone()],
+            Self::Union(view) => view.written(),
+            Self::Patterns(_) | Self::Networks(_) | Self::Pipe(_) => Vec::new(),
+        }
+    }
+
     fn look(&self, key: &str, asked: Asked) -> Option<Found> {
         match (self, asked) {
             (Self::Text(text), _) => text.find(key),

@@ -58,6 +58,18 @@ impl Text {
         Self { file: Path::new(written).into(), entries }
     }
 
+    /// All values, by their lines.
+    pub(crate) fn written(&self) -> Vec<Found> {
+        let entry = |(value, line): &(Box<str>, usize)| self.found(value, *line);
+        let mut all: Vec<Found> = self.entries.values().map(entry).collect();
+        all.sort_by_key(|found| found.line);
+        all
+    }
+
+    fn found(&self, value: &str, line: usize) -> Found {
+        Found { value: value.into(), file: self.file.clone(), line }
+    }
+
     /// What stands beside the key.
     #[must_use]
     pub fn find(&self, key: &str) -> Option<Found> {
@@ -66,7 +78,7 @@ impl Text {
             None if key.chars().any(|c| !c.is_ascii_lowercase()) => self.entries.get(key.to_lowercase().as_str())?,
             None => return None,
         };
-        Some(Found { value: value.as_ref().into(), file: self.file.clone(), line: *line })
+        Some(self.found(value, *line))
     }
 }
 

@@ -48,8 +48,6 @@ const RELAY: &str = "relaying is for mynetworks, for who has logged in, and for 
 /// In the order of what is looked for first.
 const TABLE: &[(&str, Does)] = &[
     ("alias_database", Does::Anyway(LIVE)),
-    ("append_at_myorigin", Does::IfUsual("yes", "bare names get $myorigin")),
-    ("append_dot_mydomain", Does::IfUsual("no", "host names stay as they are written")),
     ("compatibility_level", Does::Anyway("there is one behaviour only")),
     ("config_directory", Does::Anyway(FILES)),
     ("debug*", Does::Not("a program is watched with strace, a message with facteur trace")),

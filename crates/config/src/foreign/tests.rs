@@ -36,7 +36,7 @@ fn a_usual_main_cf() {
     let wanted = [
         "1: smtpd_banner: $myhostname ESMTP ${mail_name} (Debian/GNU)",
         "2: biff: no",
-        "3: append_dot_mydomain needless: host names stay as they are written",
+        "3: append_dot_mydomain: no",
         "4: smtpd_tls_cert_file ignored: /no/such.pem does not exist",
         "5: mydomain: virtualux.fr",
         "6: myhostname: srvdmz.$mydomain",
@@ -85,12 +85,15 @@ fn conditions_are_decided() {
 #[test]
 fn services_of_master_cf() {
     let text = "# comment\nsmtp      inet  n - y - - smtpd\n#submission inet n - y - - smtpd\nsmtps inet n - y - - smtpd\n  \
-        -o smtpd_tls_wrappermode=yes\npickup unix n - y 60 1 pickup\n10025 inet n - y - - smtpd\n";
+        -o smtpd_tls_wrappermode=yes\npickup unix n - y 60 1 pickup\n10025 inet n - y - - smtpd\n  \
+        -o content_filter= -o mynetworks=127.0.0.0/8\nsubmission unix - - - - - smtpd\n  -o content_filter=smtp:x\n";
     let dir = folder("master", &[("master.cf", text)]);
     let found = said(&postfix(&dir).unwrap());
     let wanted = [
         "5: option ignored: services have no options of their own here",
         "7: 10025 ignored: only smtp, submission and smtps can be opened",
+        "8: content_filter_reinject: 127.0.0.1:10025",
+        "10: submission_content_filter: smtp:x",
         "2: smtpd_services: smtp smtps",
     ];
     assert_eq!(found, wanted);

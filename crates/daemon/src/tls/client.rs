@@ -13,7 +13,11 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::version::{TLS12, TLS13};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedCipherSuite,
+    SupportedProtocolVersion,
+};
 use tokio_rustls::TlsConnector;
 
 use super::{Error, provider};
@@ -23,6 +27,19 @@ use super::{Error, provider};
 pub struct Client {
     connector: TlsConnector,
     authorities: Arc<RootCertStore>,
+}
+
+/// How TLS is spoken with one peer, where not as with all.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Manner {
+    /// TLS 1.2 may be spoken.
+    pub tls12: bool,
+    /// TLS 1.3 may be spoken.
+    pub tls13: bool,
+    /// Suites of TLS 1.2 that may not be, as OpenSSL calls them.
+    pub excluded: Vec<&'static str>,
+    /// PEM text of authorities that count instead of the others.
+    pub authorities: Option<Vec<u8>>,
 }
 
 /// A handshake to come: with whom we think we speak.
@@ -64,19 +81,60 @@ impl Client {
     pub fn new(authorities: &[u8]) -> Result<Self, Error> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(CertificateDer::pem_slice_iter(authorities).filter_map(Result::ok));
-        let provider = provider();
+        Self::with(provider(), &[&TLS13, &TLS12], Arc::new(roots))
+    }
+
+    /// The same, in another manner.
+    ///
+    /// # Errors
+    /// When too much is excluded, or the authorities are none.
+    pub fn in_manner(&self, manner: &Manner) -> Result<Self, Error> {
+        let authorities = match &manner.authorities {
+            None => self.authorities.clone(),
+            Some(text) => Arc::new(only(text)?),
+        };
+        let mut provider = CryptoProvider::clone(&provider());
+        let is_excluded = |suite: SupportedCipherSuite| manner.excluded.contains(&openssl_name(suite).as_str());
+        provider.cipher_suites.retain(|suite| !is_excluded(*suite));
+        let versions = [(manner.tls13, &TLS13), (manner.tls12, &TLS12)];
+        let versions: Vec<_> = versions.into_iter().filter(|(wanted, _)| *wanted).map(|(_, version)| version).collect();
+        Self::with(Arc::new(provider), &versions, authorities)
+    }
+
+    fn with(
+        provider: Arc<CryptoProvider>,
+        versions: &[&'static SupportedProtocolVersion],
+        authorities: Arc<RootCertStore>,
+    ) -> Result<Self, Error> {
         let config = ClientConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .map_err(|e| Error::Pair(e.to_string()))?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Holder(provider)))
             .with_no_client_auth();
-        Ok(Self { connector: TlsConnector::from(Arc::new(config)), authorities: Arc::new(roots) })
+        Ok(Self { connector: TlsConnector::from(Arc::new(config)), authorities })
     }
 
     pub(crate) const fn connector(&self) -> &TlsConnector {
         &self.connector
     }
+}
+
+/// These authorities and no others.
+fn only(text: &[u8]) -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(text).filter_map(Result::ok));
+    if roots.is_empty() {
+        Err(Error::Pair("there is no certificate of an authority in the file".into()))
+    } else {
+        Ok(roots)
+    }
+}
+
+/// `ECDHE-RSA-AES128-GCM-SHA256`, and for TLS 1.3 a name that is none of OpenSSL's for 1.2.
+fn openssl_name(suite: SupportedCipherSuite) -> String {
+    let name = suite.suite().as_str().unwrap_or_default().trim_start_matches("TLS_").replace("_WITH_", "-");
+    name.replace("AES_", "AES").replace("POLY1305_SHA256", "POLY1305").replace('_', "-")
 }
 
 impl Wanted {

@@ -25,6 +25,7 @@ fn terms() -> impl Strategy<Value = Terms> {
         ret,
         body,
         smtputf8,
+        stage: if smtputf8 { Stage::Filter } else { Stage::Leaving },
     })
 }
 

@@ -12,6 +12,7 @@
 //! | late | somebody | the sender | NOTIFY does not forbid it |
 //! | late | somebody | `delay_notice_recipient`, headers only | `notify_classes` has `delay` |
 //! | arrived | somebody | the sender | NOTIFY asks for it |
+//! | something refused in an SMTP session | – | `error_notice_recipient` ([`session`]) | `notify_classes` has `policy` or `protocol` |
 //! | trouble of this machine | – | `error_notice_recipient` ([`alarm`]) | `notify_classes` has `resource` or `software` |
 
 use std::io;
@@ -28,6 +29,7 @@ use crate::cleanup::Cleanup;
 pub mod alarm;
 mod held;
 mod letter;
+mod session;
 mod words;
 
 use words::{Reader, Words};

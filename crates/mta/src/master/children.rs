@@ -11,15 +11,16 @@ use std::time::Duration;
 
 use config::Config;
 use daemon::shutdown::Signals;
-use daemon::supervise::{self, Orders};
+use daemon::supervise::{self, Orders, Succession};
 use daemon::{Channel, ready, tls, version};
 use privileges::descriptors;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
 use super::passwords::Checker;
+use super::reach::Reach;
 use crate::control::{self, Service};
-use crate::set_up;
+use crate::{pickup, qmgr, set_up, smtp, smtpd};
 
 /// What master starts with.
 pub(super) struct Plan {
@@ -30,6 +31,7 @@ pub(super) struct Plan {
 struct Kept {
     orders: Orders,
     task: JoinHandle<()>,
+    reach: Reach,
 }
 
 /// What smtpd gets each time it starts.
@@ -61,11 +63,14 @@ pub(super) async fn run(plan: Plan) -> Result<(), String> {
         checker: Checker::new(&plan.config),
         channel: Mutex::default(),
     });
-    let mut kept: Vec<Kept> = ["local", "smtp", "qmgr", "pickup"].map(|name| keep_plain(&folder, name, &dir)).into();
+    let plain = [("local", Reach::ALL), ("smtp", Reach::of(smtp::directories)), ("qmgr", Reach::of(qmgr::directories))];
+    let plain = plain.into_iter().chain([("pickup", Reach::of(pickup::directories))]);
+    let mut kept: Vec<Kept> = plain.map(|(name, reach)| keep_plain(&folder, (name, reach), &dir)).collect();
     let program = folder.join("smtpd");
     kept.push(keep_smtpd(Smtpd { program, dir: dir.clone(), listeners: plan.listeners, shared: shared.clone() }));
+    kept.iter_mut().for_each(|one| one.reach.begin(&plan.config));
     ready::tell();
-    serve(&signals, &dir, &kept, &shared).await;
+    serve(&signals, &dir, &mut kept, &shared).await;
     tracing::info!("terminating on signal {}", signals.number());
     while let Some(last) = kept.pop() {
         last.orders.stop.cancel();
@@ -74,7 +79,7 @@ pub(super) async fn run(plan: Plan) -> Result<(), String> {
     Ok(())
 }
 
-async fn serve(signals: &Signals, dir: &Path, kept: &[Kept], shared: &Shared) {
+async fn serve(signals: &Signals, dir: &Path, kept: &mut [Kept], shared: &Shared) {
     let mut look = tokio::time::interval(LOOK_AT_CERTIFICATE);
     let mut seen = shared.changed();
     loop {
@@ -93,34 +98,39 @@ async fn serve(signals: &Signals, dir: &Path, kept: &[Kept], shared: &Shared) {
 }
 
 /// Reads the configuration again and tells everybody to do so too; a wrong one changes nothing.
-async fn reload(dir: &Path, kept: &[Kept], shared: &Shared) {
+async fn reload(dir: &Path, kept: &mut [Kept], shared: &Shared) {
     let Some(config) = set_up::reload(dir) else { return };
     tracing::info!("reload -- version {}, configuration {}", version::short(), dir.display());
     config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     *lock(&shared.certificate) = certificate(&config);
     shared.checker.renew(&config);
-    kept.iter().for_each(|one| one.orders.reload.notify_one());
+    for one in kept {
+        // What a jailed program may not read it cannot learn to read: a new one takes its place.
+        let told = if one.reach.is_exceeded(&config) { &one.orders.renew } else { &one.orders.reload };
+        told.notify_one();
+    }
     shared.send_certificate().await;
 }
 
-fn keep_plain(folder: &Path, name: &'static str, dir: &Path) -> Kept {
+fn keep_plain(folder: &Path, (name, reach): (&'static str, Reach), dir: &Path) -> Kept {
     let (program, dir) = (folder.join(name), dir.to_owned());
     let orders = Orders::default();
     let told = orders.clone();
     let task = tokio::task::spawn(async move {
-        supervise::keep(name, &told, || {
+        supervise::keep(name, &told, Succession::After, || {
             Command::new(&program).arg("-c").arg(&dir).stdin(std::process::Stdio::null()).spawn()
         })
         .await;
     });
-    Kept { orders, task }
+    Kept { orders, task, reach }
 }
 
 fn keep_smtpd(smtpd: Smtpd) -> Kept {
     let orders = Orders::default();
     let told = orders.clone();
-    let task = tokio::task::spawn(async move { supervise::keep("smtpd", &told, || smtpd.start()).await });
-    Kept { orders, task }
+    let task =
+        tokio::task::spawn(async move { supervise::keep("smtpd", &told, Succession::Beside, || smtpd.start()).await });
+    Kept { orders, task, reach: Reach::of(smtpd::directories) }
 }
 
 impl Smtpd {

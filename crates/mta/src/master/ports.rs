@@ -1,4 +1,5 @@
-//! The listening sockets of `inet_interfaces`, `inet_protocols`, `smtpd_services` and `port_offset`.
+//! The listening sockets of `inet_interfaces`, `inet_protocols`, `smtpd_services` and `port_offset`, and of
+//! `content_filter_reinject`.
 
 use std::net::{IpAddr, TcpListener};
 
@@ -17,8 +18,12 @@ pub(super) fn bind(config: &Config) -> Result<Vec<(Service, TcpListener)>, Error
     let wanted = config.list("smtpd_services");
     let mut bound = Vec::new();
     for service in Service::ALL.into_iter().filter(|service| wanted.iter().any(|name| name == service.name())) {
-        let listeners = listen::bind_each(&addresses, service.port().saturating_add(offset))?;
+        let Some(port) = service.port() else { continue };
+        let listeners = listen::bind_each(&addresses, port.saturating_add(offset))?;
         bound.extend(listeners.into_iter().map(|listener| (service, listener)));
+    }
+    for address in config.sockets("content_filter_reinject") {
+        bound.push((Service::Reinject, listen::bind(address)?));
     }
     Ok(bound)
 }

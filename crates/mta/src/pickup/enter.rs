@@ -10,7 +10,7 @@ use addresses::Entering;
 use config::Config;
 use durable::{Access, Dir};
 use handover::Outcome;
-use mail::{Address, Domain, EnhancedStatus, Envelope, QueueId, Recipient};
+use mail::{Address, Domain, EnhancedStatus, Envelope, OldForms, QueueId, Recipient};
 use spool::{Damage, Incoming, OpenError, Origin, QueueFile, Spool};
 
 use super::complete::{self, Completed, Facts};
@@ -27,14 +27,19 @@ pub(super) struct Entry {
     host: String,
     mail_name: String,
     origin: Option<Domain>,
+    forms: OldForms,
     duplicate_limit: usize,
     hop_limit: usize,
     notices: Sender,
     cleanup: Cleanup,
+    /// `pickup_content_filter`
+    filter: Option<String>,
 }
 
 impl Entry {
     pub(super) fn new(config: &Config, spool: Spool, maildrop: Dir) -> Self {
+        let filter = Some(config.text("pickup_content_filter").trim().to_owned()).filter(|text| !text.is_empty());
+        let late = config.list("receive_override_options").iter().any(|option| option == "no_address_mappings");
         let socket = UnixDatagram::unbound().ok();
         socket.iter().for_each(|socket| drop(socket.set_nonblocking(true)));
         Self {
@@ -45,10 +50,12 @@ impl Entry {
             host: config.text("myhostname").to_owned(),
             mail_name: config.text("mail_name").to_owned(),
             origin: Domain::parse(config.text("myorigin")).ok(),
+            forms: addresses::old_forms(config),
             duplicate_limit: count(config, "duplicate_filter_limit"),
             hop_limit: count(config, "hopcount_limit"),
             notices: Sender::new(config),
-            cleanup: Cleanup::new(config),
+            cleanup: if filter.is_some() && late { Cleanup::IDLE } else { Cleanup::new(config) },
+            filter,
         }
     }
 
@@ -122,6 +129,8 @@ impl Entry {
         let qualified = self.qualified(&file.envelope);
         let mut envelope = tables.envelope(&qualified, Entering::Mail).map_err(io::Error::other)?.into_owned();
         envelope.merge_duplicates(self.duplicate_limit);
+        // Whatever the dropped file says.
+        envelope.filter.clone_from(&self.filter);
         let message = self.spool.enter(&envelope, &Origin::Local { uid: meta.uid });
         let id = message.id();
         let sender = envelope.reverse_path.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -188,7 +197,7 @@ impl Entry {
     /// Bare names get `myorigin`; what the user wrote is kept beside it for the log and `X-Original-To`.
     fn qualified(&self, envelope: &Envelope) -> Envelope {
         let whole = |address: &Address| match &self.origin {
-            Some(origin) => address.clone().qualified(origin),
+            Some(origin) => address.clone().completed(origin, self.forms),
             None => address.clone(),
         };
         let recipient = |given: &Recipient| {

@@ -1,7 +1,7 @@
 //! What other programs say to qmgr, as datagrams to `QUEUE/public/qmgr`.
 //!
 //! A datagram holds one word per line: queue ids of messages that came in, or orders of the operator: `wake`, `flush`,
-//! `flush ID`, `flush DOMAIN`, `hold ID`, `release ID`, `delete ID`, `requeue ID`. Anything else, and the empty datagram, means: look at
+//! `flush ID`, `urgent ID` (one that stands in `incoming` by the operator's hand), `flush DOMAIN`, `hold ID`, `release ID`, `delete ID`, `requeue ID`. Anything else, and the empty datagram, means: look at
 //! your directory. Who may write to that socket is settled by its directory.
 
 use mail::{Domain, QueueId};
@@ -19,6 +19,8 @@ pub enum Said {
     FlushAll,
     /// Try this one now.
     Flush(QueueId),
+    /// This one came in by the operator's hand: try it now, whatever its next hops did.
+    Urgent(QueueId),
     /// Try what waits for this domain now.
     FlushDomain(Domain),
     /// Put it aside.
@@ -58,6 +60,7 @@ fn read_line(line: &str) -> Said {
     match word {
         "" => Said::Came(id),
         "flush" => Said::Flush(id),
+        "urgent" => Said::Urgent(id),
         "hold" => Said::Hold(id),
         "release" => Said::Release(id),
         "delete" => Said::Delete(id),
@@ -82,6 +85,7 @@ mod tests {
             (format!("flush {id}"), vec![Said::Flush(id)]),
             ("flush x.org".into(), vec![Said::FlushDomain(Domain::parse("x.org").expect("a domain"))]),
             ("flush a b".into(), vec![Said::Look]),
+            (format!("urgent {id}"), vec![Said::Urgent(id)]),
             (format!("hold {id}"), vec![Said::Hold(id)]),
             (format!("release {id}"), vec![Said::Release(id)]),
             (format!("delete {id}"), vec![Said::Delete(id)]),

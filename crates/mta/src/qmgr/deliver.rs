@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use handover::relay::{Contact, Dialect, DsnSupport, Hop, RelayRecipient, Remote};
 use handover::{Expansion, Order, Outcome, RelayOrder, Reply, Report};
 use mail::{Address, EnhancedStatus, QueueId};
-use routes::Way;
+use routes::{Router, Way};
 use spool::Readers;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -101,7 +101,10 @@ impl Qmgr {
                 continue;
             }
             let sender = message.sender_for(at);
-            let way = self.router.way(sender.as_ref(), &at.recipient.address);
+            let way = match &message.filter {
+                Some(filter) => Router::filter(filter, &at.recipient.address),
+                None => self.router.way(sender.as_ref(), &at.recipient.address),
+            };
             if !matches!(way, Way::Local) && message.wait_for_commit(slot) {
                 continue;
             }
@@ -113,10 +116,9 @@ impl Qmgr {
                 }
                 Way::Relay { transport, hop } => {
                     let to = format!("{transport}:{}", hop.text);
-                    if message.urgent.as_ref().is_some_and(|urgent| urgent.includes(&at.recipient.address)) {
-                        self.relays.windows.wake(&to);
-                    }
-                    if let Some(parked) = self.relays.windows.parked(&to) {
+                    // One that is tried now by order is so alone: others go on leaving the next hop in peace.
+                    let urgent = message.urgent.as_ref().is_some_and(|urgent| urgent.includes(&at.recipient.address));
+                    if let Some(parked) = self.relays.windows.parked(&to).filter(|_| !urgent) {
                         let outcome = parked.outcome();
                         message.slots[slot].to = Some(to.into());
                         settle_here(message, slot, outcome);
@@ -188,7 +190,7 @@ impl Qmgr {
         relays.number += 1;
         let number = relays.number;
         let (transport, text) = to.split_once(':').unwrap_or(("smtp", &to));
-        let dialect = if transport == "lmtp" { Dialect::Lmtp } else { Dialect::Smtp };
+        let dialect = routes::dialect(transport).unwrap_or(Dialect::Smtp);
         let mut order = RelayOrder {
             number,
             id,

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use handover::relay::{DsnSupport, Remote, Terms};
+use handover::relay::{DsnSupport, Remote, Stage, Terms};
 use handover::{Expansion, Outcome};
 use mail::{Address, Domain, EnhancedStatus, QueueId, Recipient};
 use spool::{QueueFile, Readers};
@@ -31,6 +31,8 @@ pub struct Message {
     pub id: QueueId,
     /// Its sender, and what else holds for all recipients.
     pub terms: Terms,
+    /// The content filter that it goes to first.
+    pub filter: Option<String>,
     /// Whether it was tried before.
     pub age: Age,
     /// When it came.
@@ -160,7 +162,9 @@ impl Message {
                 ret: file.envelope.ret,
                 body: file.envelope.body,
                 smtputf8: file.envelope.smtputf8,
+                stage: if file.envelope.filter.is_some() { Stage::Filter } else { Stage::Leaving },
             },
+            filter: file.envelope.filter.clone(),
             age,
             arrival: file.arrival,
             active: SystemTime::now(),

@@ -65,12 +65,7 @@ fn start(dir: &Path) -> Result<(), String> {
     let queue = Path::new(config.text("queue_directory"));
     let mut readable = set_up::system_files();
     readable.push(dir);
-    // Directories rather than files, since editors replace files.
-    let router = Router::new(&config);
-    let tables: Vec<PathBuf> =
-        router.files().into_iter().filter_map(|file| file.parent().map(Path::to_owned)).collect();
-    let cleaned = Cleanup::new(&config).directories();
-    readable.extend(cleaned.iter().map(PathBuf::as_path));
+    let tables = directories(&config);
     readable.extend(tables.iter().map(PathBuf::as_path));
     let jail = Jail { read_only: &readable, read_write: &[queue], exec: Exec::Never, network: Network::Deny };
     set_up::give_up_power(&config, &jail).map_err(|e| e.to_string())?;
@@ -83,6 +78,13 @@ fn start(dir: &Path) -> Result<(), String> {
     let runtime =
         daemon::runtime::build(&mut tokio::runtime::Builder::new_current_thread()).map_err(|e| e.to_string())?;
     runtime.block_on(serve(config, spool, descriptors))
+}
+
+/// Where its tables are. Directories rather than files, since editors replace files.
+pub(crate) fn directories(config: &Config) -> Vec<PathBuf> {
+    let mut tables = Cleanup::new(config).directories();
+    tables.extend(Router::new(config).files().into_iter().filter_map(|file| file.parent().map(Path::to_owned)));
+    tables
 }
 
 async fn serve(config: Config, spool: Spool, descriptors: usize) -> Result<(), String> {

@@ -157,6 +157,10 @@ impl Qmgr {
             Said::Look => self.scan(Queue::Incoming),
             Said::FlushAll => self.flush_all(),
             Said::Flush(id) => self.is_urgent(id, Urgent::All),
+            Said::Urgent(id) => {
+                self.urgent.insert(id, Urgent::All);
+                self.came(id);
+            }
             Said::FlushDomain(domain) => {
                 tracing::info!("mail for {domain} is tried now");
                 let _ = self.fetch.send(Fetch::Find(domain));

@@ -287,13 +287,6 @@ impl Windows {
     }
 
     /// Nobody is left in peace any more: the operator wants a try now.
-    pub fn wake(&mut self, to: &str) {
-        if let Some(parked) = self.lines.get_mut(to).and_then(|line| line.parked.as_mut()) {
-            parked.until = Instant::now();
-        }
-    }
-
-    /// As [`Windows::wake`], all of them.
     pub fn wake_all(&mut self) {
         let now = Instant::now();
         self.lines.values_mut().filter_map(|line| line.parked.as_mut()).for_each(|parked| parked.until = now);

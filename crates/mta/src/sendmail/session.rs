@@ -122,7 +122,7 @@ impl World<'_> {
     fn answer(&mut self, question: Question) -> Answer {
         match question {
             Question::Authenticate(_) | Question::Flush(_) => Answer::Unavailable,
-            Question::Recipient { .. } | Question::Verify(_) => Answer::Accepted,
+            Question::Sender | Question::Recipient { .. } | Question::Verify(_) => Answer::Accepted,
             Question::Name => Answer::Named(self.names.next()),
             Question::Open(transaction) => self.open(&transaction.envelope),
             Question::Write(octets) => self.write(&octets),

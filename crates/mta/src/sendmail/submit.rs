@@ -131,6 +131,7 @@ fn envelope(options: &Options, header: &[u8]) -> Result<Envelope, Exit> {
         smtputf8,
         ret: options.ret,
         envid: options.envid.clone(),
+        filter: None,
     })
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use daemon::Stream;
 use daemon::connect::{self, Socket};
 use daemon::pump::{self, Handshake as OurPart, Options};
-use daemon::tls::client::Wanted;
+use daemon::tls::client::{Client, Wanted};
 use handover::Outcome;
 use handover::relay::Dialect;
 use mail::EnhancedStatus;
@@ -19,7 +19,7 @@ use sasl::client::Login;
 use smtp::client::{self, Host, Myself, Session, TlsWish, text};
 use tokio::sync::oneshot;
 
-use super::courier::{Courier, Handshake, Parcel, Terms, Verdict};
+use super::courier::{Courier, Handshake, Parcel, Reuse, Terms, Verdict};
 use super::exit::Changes;
 use super::find::Lost;
 use super::hop::{Place, Target};
@@ -42,6 +42,8 @@ pub(super) struct Delivery {
 struct Plan {
     target: Target,
     policy: Policy,
+    /// `None`: no TLS can be had.
+    tls: Option<Client>,
     login: Option<Login>,
     key: Key,
     changes: Changes,
@@ -76,7 +78,7 @@ impl Delivery {
             tracing::warn!("\"{}\" is no next hop", hop.text);
             trouble(3, 5, &format!("next hop \"{}\" makes no sense", hop.text))
         })?;
-        let policy = self.settings.policies.of(hop, &target).map_err(|why| {
+        let policy = self.settings.policies.of(hop, &target, order.terms.stage).map_err(|why| {
             tracing::warn!("{}: {why}", order.id);
             trouble(7, 5, "client TLS configuration problem")
         })?;
@@ -84,12 +86,17 @@ impl Delivery {
             tracing::warn!("{}: smtp_sasl_password_maps: {why}", order.id);
             trouble(3, 5, "SASL authentication failed; the password table cannot be used")
         })?;
-        let key = Key { hop: hop.clone(), user: login.as_ref().map(|login| login.user.clone()) };
+        let tls = self.settings.reaching.tls_for(&policy).map_err(|why| {
+            tracing::warn!("{}: TLS policy for \"{}\": {why}", order.id, hop.text);
+            trouble(7, 5, "client TLS configuration problem")
+        })?;
+        let user = login.as_ref().map(|login| login.user.clone());
+        let key = Key { hop: hop.clone(), user, policy: policy.clone() };
         let changes = self.settings.exit.changes(order, &self.ledger.file).map_err(|why| {
             tracing::warn!("{}: smtp_generic_maps: {why}", order.id);
             trouble(3, 0, "mapping of addresses is not possible now")
         })?;
-        Ok(Plan { target, policy, login, key, changes })
+        Ok(Plan { target, policy, tls, login, key, changes })
     }
 
     async fn carry_out(&mut self, plan: &Plan) {
@@ -219,12 +226,15 @@ impl Delivery {
             port: plan.target.port,
             level: attempt.level,
             log_tls: self.settings.reaching.log_tls,
-            reuse: self.settings.reaching.reuse,
+            reuse: Reuse {
+                allowed: self.settings.reaching.reuse.allowed && plan.policy.reuse,
+                ..self.settings.reaching.reuse
+            },
         };
         let courier = Courier::new(terms, self.settings.pool.clone(), first);
-        let wanted = self.settings.reaching.tls.clone().map(|client| Wanted {
+        let wanted = plan.tls.clone().map(|client| Wanted {
             client,
-            name: attempt.host.name.clone(),
+            name: plan.policy.server_name(&attempt.host.name, &plan.target),
             names: plan.policy.names(&attempt.host.name, &plan.target),
         });
         let wrapped = self.settings.policies.wrapper && attempt.level != Level::None;

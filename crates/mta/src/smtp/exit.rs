@@ -9,7 +9,7 @@ use std::sync::Arc;
 use addresses::{Generic, GenericNow};
 use bytes::Bytes;
 use config::Config;
-use handover::relay::{Dialect, RelayOrder};
+use handover::relay::{Dialect, RelayOrder, Stage};
 use mail::{Address, Envelope};
 use smtp::rewrite::change_block;
 
@@ -46,7 +46,7 @@ impl Exit {
 
     /// What changes in this message; else the sentence for the log.
     pub(super) fn changes(&self, order: &RelayOrder, file: &File) -> Result<Changes, String> {
-        if self.0.is_idle() || order.hop.dialect == Dialect::Lmtp {
+        if self.0.is_idle() || order.hop.dialect == Dialect::Lmtp || order.terms.stage == Stage::Filter {
             return Ok(Changes::default());
         }
         let now = self.0.now().map_err(|trouble| trouble.0)?;

@@ -5,9 +5,10 @@ use std::hash::{BuildHasher, RandomState};
 use handover::Outcome;
 use mail::EnhancedStatus;
 
+use super::answers::Exchanger;
 use super::hop::{Place, Target};
 use super::hosts::{Candidate, Found, Loop, arrange};
-use super::names::{Exchanger, Miss, Names, Why};
+use super::names::{Miss, Names, Why};
 use super::settings::Finding;
 
 /// Why there is no host to try.

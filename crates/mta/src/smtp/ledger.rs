@@ -116,6 +116,7 @@ impl Ledger {
             smtputf8: terms.smtputf8,
             ret: terms.ret,
             envid: terms.envid.clone(),
+            filter: None,
         };
         let utf8_headers =
             terms.smtputf8 && content::has_utf8_headers(&self.file, self.order.offset, self.order.length);

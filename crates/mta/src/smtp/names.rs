@@ -19,12 +19,7 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use tokio::time::Instant;
 
-/// One MX record; an empty name is that of a domain without mail (RFC 7505).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Exchanger {
-    pub(super) name: String,
-    pub(super) preference: u16,
-}
+use super::answers::{self, Exchanger};
 
 /// What was not found, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,11 +90,7 @@ impl Names {
     /// The MX records of a domain, in no order.
     pub(super) async fn exchangers(&self, domain: &str) -> Result<Vec<Exchanger>, Miss> {
         let records = self.look_up(domain, RecordType::MX, "MX").await?;
-        let exchanger = |data: RData| match data {
-            RData::MX(mx) => Some(Exchanger { preference: mx.preference, name: written(&mx.exchange) }),
-            _ => None,
-        };
-        let found: Vec<Exchanger> = records.into_iter().filter_map(exchanger).collect();
+        let found = answers::exchangers(records);
         if found.is_empty() {
             return Err(Miss { name: domain.into(), kind: "MX", why: Why::NoData });
         }
@@ -121,7 +112,7 @@ impl Names {
         let (mut found, mut miss) = (Vec::new(), None::<Miss>);
         for answer in [v4, v6].into_iter().flatten() {
             match answer {
-                Ok(records) => found.extend(records.into_iter().filter_map(address)),
+                Ok(records) => found.extend(records.into_iter().filter_map(answers::address)),
                 // The mildest counts: what nobody knows now may be there later.
                 Err(next) if miss.as_ref().is_none_or(|miss| next.why >= miss.why) => miss = Some(next),
                 Err(_) => {}
@@ -264,20 +255,6 @@ fn judged(error: &NetError) -> Why {
         },
         _ => Why::Again,
     }
-}
-
-fn address(data: RData) -> Option<IpAddr> {
-    match data {
-        RData::A(address) => Some(IpAddr::V4(address.0)),
-        RData::AAAA(address) => Some(IpAddr::V6(address.0)),
-        _ => None,
-    }
-}
-
-/// In small letters, without the dot at its end.
-fn written(name: &Name) -> String {
-    let text = name.to_ascii().to_ascii_lowercase();
-    text.strip_suffix('.').unwrap_or(&text).to_owned()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

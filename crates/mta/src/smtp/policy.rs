@@ -1,39 +1,35 @@
 //! How much TLS a next hop gets: `smtp_tls_security_level`, and `smtp_tls_policy_maps` for single ones.
 //!
-//! A line of the table is `next-hop level [match=name:name…]`, looked for as the next hop is written, without its port, and
-//! by `.parent` domains. A line that makes no sense holds the mail back: less protection than was asked for is never an
-//! answer. (DANE and MTA-STS would be further levels here.)
+//! A line of the table is `next-hop level [attribute=value…]` ([`routes::tls`]), looked for as the next hop is written,
+//! without its port, and by `.parent` domains. A line that makes no sense holds the mail back: less protection than was
+//! asked for is never an answer. (DANE and MTA-STS would be further levels here.)
 
-use daemon::tls::client::Names;
-use handover::relay::Hop;
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use daemon::tls::client::{Manner, Names};
+use handover::relay::{Hop, Stage};
+pub(super) use routes::tls::Level;
+use routes::tls::{Line, Versions};
 use tables::Tables;
 
 use super::hop::{Place, Target};
 
-/// What is asked of TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Level {
-    /// None.
-    None,
-    /// If it can be had, with whomever.
-    May,
-    /// Always, with whomever.
-    Encrypt,
-    /// With a host that holds a certificate for its name.
-    Verify,
-    /// With a host that holds a certificate for the next hop's name, so that forged DNS leads nowhere.
-    Secure,
-}
-
 /// What holds for one next hop.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Policy {
     pub(super) level: Level,
     wanted: Vec<Match>,
+    versions: Versions,
+    excluded: Vec<&'static str>,
+    server_name: Option<String>,
+    authorities: Vec<String>,
+    /// Connections may rest and be used again.
+    pub(super) reuse: bool,
 }
 
 /// Which name a certificate must hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Match {
     /// That of the host.
     Hostname,
@@ -58,32 +54,18 @@ pub(super) struct Policies {
     pub(super) secure: Vec<String>,
     /// `smtp_tls_wrappermode`
     pub(super) wrapper: bool,
-}
-
-impl Level {
-    pub(super) fn read(text: &str) -> Option<Self> {
-        Some(match text {
-            "none" => Self::None,
-            "may" => Self::May,
-            "encrypt" => Self::Encrypt,
-            "verify" => Self::Verify,
-            "secure" => Self::Secure,
-            _ => return None,
-        })
-    }
-
-    /// The certificate must be right.
-    pub(super) const fn verifies(self) -> bool {
-        matches!(self, Self::Verify | Self::Secure)
-    }
+    /// What was said about lines of the table.
+    pub(super) told: Mutex<HashSet<String>>,
 }
 
 impl Policies {
     /// The policy for a next hop; else the sentence for the log.
-    pub(super) fn of(&self, hop: &Hop, target: &Target) -> Result<Policy, String> {
+    pub(super) fn of(&self, hop: &Hop, target: &Target, stage: Stage) -> Result<Policy, String> {
         let mut policy = match self.table_line(hop, target)? {
-            Some(line) => self.read(&line)?,
-            None => self.plain(self.default),
+            Some(line) => self.policy(self.told(Line::read(&line)?)),
+            // A filter is a neighbour; what guards the way to others would only keep mail from it.
+            None if stage == Stage::Filter => return Ok(self.policy(Line::plain(Level::None))),
+            None => self.policy(Line::plain(self.default)),
         };
         if let Place::Socket(_) = target.place {
             policy.level = Level::None;
@@ -106,31 +88,38 @@ impl Policies {
         Ok(keys.iter().find_map(|key| view.lookup(key)).map(|found| found.value))
     }
 
-    fn read(&self, line: &str) -> Result<Policy, String> {
-        let mut words = line.split([' ', '\t', ',']).filter(|word| !word.is_empty());
-        let level = words.next().unwrap_or_default();
-        let level = Level::read(level).ok_or_else(|| format!("TLS policy \"{line}\": unknown level \"{level}\""))?;
-        let mut policy = self.plain(level);
-        for word in words {
-            match word.split_once('=') {
-                Some(("match", names)) => policy.wanted = names.split([':', '|']).map(Match::read).collect(),
-                // Ours are at least as strict as any that these could ask for.
-                Some(("protocols" | "ciphers" | "exclude" | "tafile", _)) => {}
-                _ => return Err(format!("TLS policy \"{line}\": unknown attribute \"{word}\"")),
+    /// What a line says about itself is said once in the log.
+    fn told(&self, mut line: Line) -> Line {
+        for text in line.told.drain(..) {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            if told.len() < MOST_TOLD && told.insert(text.clone()) {
+                tracing::warn!("{text}");
             }
         }
-        Ok(policy)
+        line
     }
 
-    fn plain(&self, level: Level) -> Policy {
-        let wanted = match level {
+    fn policy(&self, line: Line) -> Policy {
+        let wanted = match line.level {
             Level::None | Level::May | Level::Encrypt => &Vec::new(),
+            _ if !line.names.is_empty() => &line.names,
             Level::Verify => &self.verify,
             Level::Secure => &self.secure,
         };
-        Policy { level, wanted: wanted.iter().map(|word| Match::read(word)).collect() }
+        Policy {
+            level: line.level,
+            wanted: wanted.iter().map(|word| Match::read(word)).collect(),
+            versions: line.versions,
+            excluded: line.excluded,
+            server_name: line.server_name,
+            authorities: line.authorities,
+            reuse: line.reuse,
+        }
     }
 }
+
+/// So many texts are remembered.
+const MOST_TOLD: usize = 1000;
 
 impl Match {
     fn read(word: &str) -> Self {
@@ -147,13 +136,17 @@ impl Match {
 }
 
 impl Policy {
+    /// A level and nothing else.
+    #[cfg(test)]
+    pub(super) fn at(level: Level) -> Self {
+        let Line { versions, reuse, .. } = Line::plain(level);
+        let (wanted, excluded, authorities) = (Vec::new(), Vec::new(), Vec::new());
+        Self { level, wanted, versions, excluded, server_name: None, authorities, reuse }
+    }
+
     /// The names a certificate of this host must hold.
     pub(super) fn names(&self, host: &str, target: &Target) -> Names {
-        let next_hop = match &target.place {
-            Place::Domain(name) | Place::Host(name) => name.clone(),
-            Place::Address(address) => address.to_string(),
-            Place::Socket(_) => String::new(),
-        };
+        let next_hop = next_hop(target);
         let mut names = Names::default();
         for wanted in &self.wanted {
             match wanted {
@@ -165,6 +158,42 @@ impl Policy {
             }
         }
         names
+    }
+
+    /// The name that is said to the host (SNI).
+    pub(super) fn server_name(&self, host: &str, target: &Target) -> String {
+        match self.server_name.as_deref() {
+            None | Some("hostname") => host.to_owned(),
+            Some("nexthop") => next_hop(target),
+            Some(name) => name.to_owned(),
+        }
+    }
+
+    /// How TLS is spoken; `None`: as with everybody.
+    ///
+    /// # Errors
+    /// A file of authorities cannot be read: the sentence for the log.
+    pub(super) fn manner(&self) -> Result<Option<Manner>, String> {
+        if self.versions == Versions::ALL && self.excluded.is_empty() && self.authorities.is_empty() {
+            return Ok(None);
+        }
+        let read = |path: &String| std::fs::read(path).map_err(|error| format!("tafile={path}: {error}"));
+        let texts = self.authorities.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let authorities = (!texts.is_empty()).then(|| texts.join(&b'\n'));
+        Ok(Some(Manner {
+            tls12: self.versions.tls12,
+            tls13: self.versions.tls13,
+            excluded: self.excluded.clone(),
+            authorities,
+        }))
+    }
+}
+
+fn next_hop(target: &Target) -> String {
+    match &target.place {
+        Place::Domain(name) | Place::Host(name) => name.clone(),
+        Place::Address(address) => address.to_string(),
+        Place::Socket(_) => String::new(),
     }
 }
 
@@ -180,10 +209,11 @@ mod tests {
             verify: vec!["hostname".into()],
             secure: vec!["nexthop".into(), "dot-nexthop".into()],
             wrapper,
+            told: Mutex::default(),
         };
         let hop = Hop { text: next_hop.into(), ..Hop::default() };
         let target = Target::read(&hop, &Defaults { smtp: 25, lmtp: 24, queue: "/".into() }).expect("a next hop");
-        policies.of(&hop, &target)
+        policies.of(&hop, &target, Stage::Leaving)
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Connections that rest for some seconds, to be used again by the next message for the same next hop and login.
+//! Connections that rest for some seconds, to be used again by the next message for the same next hop, login
+//! and TLS policy.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,6 +10,7 @@ use tokio::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
 
 use super::courier::Parcel;
+use super::policy::Policy;
 
 /// Which messages may share a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -16,6 +18,8 @@ pub(super) struct Key {
     pub(super) hop: Hop,
     /// Who we are there.
     pub(super) user: Option<String>,
+    /// What was asked of TLS: a table that asks for more is not answered with an older connection.
+    pub(super) policy: Policy,
 }
 
 /// A connection at rest.
@@ -77,18 +81,20 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::policy::Level;
     use super::*;
 
     #[test]
     fn the_last_to_rest_is_the_first_to_go() {
         let pool = Pool::default();
-        let key = Key { hop: Hop::default(), user: None };
+        let key = Key { hop: Hop::default(), user: None, policy: Policy::at(Level::May) };
+        let stricter = Key { policy: Policy::at(Level::Secure), ..key.clone() };
         let other = Key { user: Some("kevin".into()), ..key.clone() };
         let (mail, _parcels) = tokio::sync::mpsc::channel(1);
         for _ in 0..3 {
             pool.rest(&key, Warm { number: pool.number(), mail: mail.clone(), address: String::new() });
         }
-        assert!(pool.take(&other).is_none());
+        assert!(pool.take(&other).is_none() && pool.take(&stricter).is_none());
         assert_eq!(pool.take(&key).map(|warm| warm.number), Some(2));
         pool.leave(&key, 0);
         assert_eq!(pool.take(&key).map(|warm| warm.number), Some(1));

@@ -1,6 +1,7 @@
 //! The loop: orders from qmgr in, a task for each, reports out; SIGHUP and SIGTERM.
 
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ struct Smtp {
     settings: Mutex<Arc<Settings>>,
     names: Arc<Names>,
     deliveries: TaskTracker,
+    /// No order is begun any more: qmgr gives it to our successor.
+    closing: AtomicBool,
 }
 
 /// Serves until SIGTERM.
@@ -36,6 +39,7 @@ pub(super) async fn run(config: &Config, settings: Settings, socket: OwnedFd) ->
         settings: Mutex::new(Arc::new(settings)),
         names: Arc::new(Names::new(settings::dns_servers(config))),
         deliveries: TaskTracker::new(),
+        closing: AtomicBool::new(false),
     });
     loop {
         tokio::select! {
@@ -46,6 +50,7 @@ pub(super) async fn run(config: &Config, settings: Settings, socket: OwnedFd) ->
             connection = door.next() => drop(tokio::spawn(smtp.clone().connection(connection))),
         }
     }
+    smtp.closing.store(true, Ordering::Relaxed);
     smtp.settings().pool.closed.cancel();
     smtp.deliveries.close();
     let _ = tokio::time::timeout(GRACE, smtp.deliveries.wait()).await;
@@ -73,6 +78,9 @@ impl Smtp {
     }
 
     fn take(&self, order: RelayOrder, file: OwnedFd, reports: mpsc::UnboundedSender<Report>) {
+        if self.closing.load(Ordering::Relaxed) {
+            return;
+        }
         let settings = self.settings();
         let ledger = Ledger::new(order, file.into(), reports, settings.soft_bounce);
         let delivery = Delivery { settings, names: self.names.clone(), ledger };

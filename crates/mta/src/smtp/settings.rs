@@ -1,13 +1,13 @@
 //! What the program makes of the configuration. A reload makes a new one of these for the orders that come afterwards.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use config::Config;
 use daemon::listen;
-use daemon::tls::client::Client;
+use daemon::tls::client::{Client, Manner as TlsManner};
 use smtp::client::{Manner, Timeouts};
 
 use super::courier::Reuse;
@@ -16,7 +16,7 @@ use super::hop::Defaults;
 use super::hosts::{Choice, Family};
 use super::logins::Logins;
 use super::names::Protocols;
-use super::policy::{Level, Policies};
+use super::policy::{Level, Policies, Policy};
 use super::pool::Pool;
 
 /// Everything a delivery needs to know.
@@ -56,7 +56,9 @@ pub(super) struct Reaching {
     pub(super) connect_timeout: Duration,
     bind: [Option<IpAddr>; 2],
     pub(super) reuse: Reuse,
-    pub(super) tls: Option<Client>,
+    tls: Option<Client>,
+    /// By what single next hops ask for.
+    manners: Mutex<HashMap<TlsManner, Client>>,
     pub(super) log_tls: bool,
 }
 
@@ -86,20 +88,13 @@ impl Settings {
                 verify: config.list("smtp_tls_verify_cert_match"),
                 secure: config.list("smtp_tls_secure_cert_match"),
                 wrapper: config.flag("smtp_tls_wrappermode"),
+                told: Mutex::default(),
             },
             logins: Logins::new(config),
             exit: Exit::new(config),
             pool: Arc::default(),
             soft_bounce: config.flag("soft_bounce"),
         }
-    }
-
-    /// The files that are read while the program runs.
-    pub(super) fn files(&self) -> Vec<PathBuf> {
-        let mut files = self.policies.table.files();
-        files.extend(self.logins.files());
-        files.extend(self.exit.files());
-        files
     }
 }
 
@@ -172,8 +167,21 @@ impl Reaching {
                 longest: config.time("smtp_connection_reuse_time_limit"),
             },
             tls: authorities(config),
+            manners: Mutex::default(),
             log_tls: config.number("smtp_tls_loglevel") > 0,
         }
+    }
+
+    /// TLS as a policy asks for it; `None` where there is none to be had.
+    pub(super) fn tls_for(&self, policy: &Policy) -> Result<Option<Client>, String> {
+        let (Some(tls), Some(manner)) = (&self.tls, policy.manner()?) else { return Ok(self.tls.clone()) };
+        let mut manners = self.manners.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = manners.get(&manner) {
+            return Ok(Some(client.clone()));
+        }
+        let client = tls.in_manner(&manner).map_err(|error| error.to_string())?;
+        manners.insert(manner, client.clone());
+        Ok(Some(client))
     }
 
     /// From which of our addresses we connect to this one.

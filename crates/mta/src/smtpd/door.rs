@@ -9,10 +9,11 @@ use daemon::Stream;
 use daemon::limits::{Full, Pass};
 use daemon::listen::{self, Accepted};
 use daemon::pump::{self, Handshake, Options, Why};
-use smtp::server::{Client, Session};
+use smtp::server::{Client, Faults, Session};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::rates::Event;
 use super::rules::Visit;
 use super::server::{Configured, Server};
 use super::world;
@@ -20,8 +21,10 @@ use crate::control::Service;
 
 /// Serves a listening socket until we stop.
 pub(super) fn open(server: &Arc<Server>, (service, descriptor): (Service, OwnedFd)) {
+    let tasks = server.tasks.clone();
     let server = server.clone();
-    tokio::spawn(async move {
+    // With the sessions: while it may let somebody in, the program is not at its end.
+    tasks.spawn(async move {
         let mut acceptor = match listen::adopt(descriptor) {
             Ok(acceptor) => acceptor,
             Err(e) => return give_up(&server, service, &e),
@@ -29,6 +32,7 @@ pub(super) fn open(server: &Arc<Server>, (service, descriptor): (Service, OwnedF
         loop {
             let accepted = tokio::select! {
                 () = server.signals.stop.cancelled() => return,
+                () = server.signals.retire.cancelled() => return,
                 accepted = acceptor.accept() => accepted,
             };
             match accepted {
@@ -52,15 +56,31 @@ fn give_up(server: &Server, service: Service, error: &std::io::Error) {
 fn admit(server: &Arc<Server>, service: Service, (stream, peer): (TcpStream, SocketAddr)) {
     let address = peer.ip().to_canonical();
     let configured = server.configured();
-    let trusted = configured.rules.trusts(address);
-    let place = if trusted { server.sessions.enter_trusted(address) } else { server.sessions.enter(address) };
+    let trusted = match service {
+        // Bound to loopback addresses: nobody else comes this way.
+        Service::Reinject => address.is_loopback(),
+        Service::Smtp | Service::Submission | Service::Smtps => configured.rules.trusts(address),
+    };
+    let most =
+        if service == Service::Reinject || configured.limits.excepts(address) { 0 } else { configured.limits.sessions };
+    if service != Service::Reinject
+        && let Some(count) = server.rates.exceeded(Event::Connection, address, &configured.limits)
+    {
+        let name = Event::Connection.name();
+        tracing::warn!("{name} rate limit exceeded: {count} from unknown[{address}] for service {}", service.name());
+        return send_away(server, stream, &format!("Error: too many connections from {address}"));
+    }
+    let place = server.sessions.enter_up_to(most, address);
     match place {
         Ok(pass) => {
             let guest = Guest { service, stream, address, trusted, pass };
             drop(server.tasks.spawn(serve(server.clone(), configured, guest)));
         }
         Err(Full::Peer) => {
-            tracing::warn!("too many connections from [{address}] for service {}", service.name());
+            let (count, service) = (most + 1, service.name());
+            tracing::warn!(
+                "Connection concurrency limit exceeded: {count} from unknown[{address}] for service {service}"
+            );
             send_away(server, stream, &format!("Error: too many connections from {address}"));
         }
         Err(Full::All) => {
@@ -101,13 +121,15 @@ async fn serve(server: Arc<Server>, configured: Arc<Configured>, guest: Guest) {
         let Some(secured) = secured else { return };
         stream = secured;
     }
-    let visit = Visit { address, local, trusted, early_talker, tls_loaded: tls.is_some() };
+    let counts_messages = configured.limits.counts(Event::Message) && !configured.limits.excepts(address);
+    let transcript = configured.notices.wants_sessions();
+    let visit = Visit { address, local, trusted, early_talker, tls_loaded: tls.is_some(), counts_messages, transcript };
     let mut session = Session::new(configured.rules.settings(service, client.clone(), &visit));
     let mut world = world::Session {
         server: server.clone(),
         configured: configured.clone(),
         client: client.clone(),
-        submission: service != Service::Smtp,
+        service,
         entry: None,
         sending: None,
     };
@@ -123,6 +145,23 @@ async fn serve(server: Arc<Server>, configured: Arc<Configured>, guest: Guest) {
         Why::TlsFailed(e) => tracing::info!("SSL_accept error from {client}: {e}"),
         Why::PlaintextBeforeTls => tracing::warn!("improper command pipelining after STARTTLS from {client}"),
         Why::Closed | Why::Detached | Why::PeerGone | Why::SendTimedOut | Why::Deadline => {}
+    }
+    drop(pass);
+    if let Some((faults, transcript)) = session.report().filter(|(faults, _)| *faults != Faults::default()) {
+        let tell = move || tell(&server, &configured, &client.to_string(), (faults, &transcript));
+        let _ = tokio::task::spawn_blocking(tell).await;
+    }
+}
+
+/// Tells the postmaster of a session in which something went wrong. Should that fail, the log has told.
+fn tell(server: &Server, configured: &Configured, client: &str, report: (Faults, &str)) {
+    match configured.notices.tell_session(&server.spool, client, report) {
+        Ok(None) => {}
+        Ok(Some(id)) => {
+            tracing::info!("{id}: postmaster notification of errors from {client}");
+            server.wake_qmgr(id);
+        }
+        Err(error) => tracing::warn!("postmaster notification of errors from {client}: {error}"),
     }
 }
 

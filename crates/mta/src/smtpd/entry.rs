@@ -7,12 +7,13 @@ use mail::{Address, Body};
 use smtp::Reply;
 use smtp::headers::{Completion, Head};
 use smtp::server::Transaction;
-use spool::{Incoming, Origin};
+use spool::{Incoming, Origin, Sasl};
 
 use tables::Trouble;
 
 use super::rules::Rules;
 use super::server::{Configured, Server};
+use crate::control::Service;
 
 /// An open message.
 pub(super) struct Entry {
@@ -26,12 +27,17 @@ pub(super) struct Entry {
 
 impl Entry {
     /// Begins the message in memory.
-    pub(super) fn begin(server: &Server, configured: &Configured, transaction: &Transaction) -> Result<Self, Refused> {
+    pub(super) fn begin(
+        server: &Server,
+        (configured, service): (&Configured, Service),
+        transaction: &Transaction,
+    ) -> Result<Self, Refused> {
         let rules = &configured.rules;
-        let tables = configured.cleanup.tables().map_err(Refused::Lookup)?;
+        let tables = configured.entering(service).tables().map_err(Refused::Lookup)?;
         let envelope = tables.envelope(&transaction.envelope, Entering::Mail).map_err(Refused::Lookup)?;
         let mut envelope = envelope.into_owned();
         envelope.merge_duplicates(rules.duplicate_limit);
+        envelope.filter = configured.ways.filter(service).map(str::to_owned);
         let (now, zone) = server.now();
         let date = now.rfc5322_with_zone(&zone);
         let origin = Origin::Network {
@@ -39,6 +45,10 @@ impl Entry {
             helo: transaction.received.helo.clone(),
             protocol: transaction.received.protocol.into(),
             user: transaction.user.clone(),
+            sasl: Sasl {
+                mechanism: transaction.mechanism.map(str::to_owned),
+                submitter: transaction.submitter.clone(),
+            },
         };
         let binary = transaction.envelope.body == Body::BinaryMime;
         let completes = transaction.complete_headers || rules.complete_always;
@@ -48,7 +58,8 @@ impl Entry {
             date: date.clone(),
         });
         let ours = transaction.complete_headers.then(|| rules.origin.to_string());
-        let rewriting = ours.or_else(|| rules.remote_domain.clone()).map(|origin| tables.addresses(origin));
+        let remote = rules.remote_domain.clone().filter(|_| service != Service::Reinject);
+        let rewriting = ours.or(remote).map(|origin| tables.addresses(origin));
         let mut received = transaction.received.field(&date);
         if binary {
             received = received.replace('\n', "\r\n");

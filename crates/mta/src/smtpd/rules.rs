@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use config::{Config, Networks};
-use mail::Domain;
+use mail::{Domain, OldForms};
 use smtp::server::{Auth, Client, Limits, Policy, Settings};
 
 use crate::control::Service;
@@ -40,8 +40,8 @@ pub(super) struct Rules {
     pub(super) duplicate_limit: usize,
     /// Octets the disk must have left.
     pub(super) least_space: u64,
-    pub(super) per_client: usize,
     pub(super) soft_bounce: bool,
+    forms: OldForms,
     /// Missing header fields are added for everybody (`always_add_missing_headers`).
     pub(super) complete_always: bool,
     /// Completes bare names in header fields of mail from outside.
@@ -98,8 +98,8 @@ impl Rules {
             hop_limit: count(config, "hopcount_limit"),
             duplicate_limit: count(config, "duplicate_filter_limit"),
             least_space: config.bytes("queue_minfree").max(size.saturating_add(size / 2)),
-            per_client: count(config, "smtpd_client_connection_count_limit"),
             soft_bounce: config.flag("soft_bounce"),
+            forms: addresses::old_forms(config),
             complete_always: config.flag("always_add_missing_headers"),
             remote_domain: Some(config.text("remote_header_rewrite_domain").trim().to_owned())
                 .filter(|domain| !domain.is_empty()),
@@ -116,20 +116,26 @@ impl Rules {
             },
             helo_required: self.helo_required,
             forbid_pipelining: self.forbid_pipelining && !visit.trusted,
-            submission: service != Service::Smtp,
+            submission: service.is_submission(),
             tls_available: self.tls != TlsLevel::None && visit.tls_loaded,
             tls_required: self.tls == TlsLevel::Encrypt,
             auth: self.auth_of(service, visit),
             vrfy: self.vrfy,
             early_talker: visit.early_talker,
+            counts_messages: visit.counts_messages,
+            forms: self.forms,
+            transcript: visit.transcript,
         };
+        let policy = if service == Service::Reinject { from_filter(policy) } else { policy };
+        // What a filter adds must not make a message too long that was not.
+        let message_size = if service == Service::Reinject { 0 } else { self.limits.message_size };
         Settings {
             hostname: self.hostname.clone(),
             banner: self.banner.clone(),
             origin: self.origin.clone(),
             client,
             policy,
-            limits: self.limits,
+            limits: Limits { message_size, ..self.limits },
             discarded: self.discarded.clone(),
         }
     }
@@ -168,6 +174,22 @@ impl Rules {
     }
 }
 
+/// A filter is a program of this machine that gives back what was looked at already.
+const fn from_filter(policy: Policy) -> Policy {
+    Policy {
+        in_my_networks: true,
+        line_feeds: false,
+        helo_required: false,
+        forbid_pipelining: false,
+        tls_available: false,
+        tls_required: false,
+        auth: Auth::Off,
+        early_talker: false,
+        counts_messages: false,
+        ..policy
+    }
+}
+
 fn has_it_or_above(list: &HashSet<String>, domain: &Domain) -> bool {
     let name = domain.as_str();
     let above = name.match_indices('.').map(|(at, _)| &name[at + 1..]);
@@ -189,6 +211,8 @@ pub(super) struct Visit {
     pub(super) trusted: bool,
     pub(super) early_talker: bool,
     pub(super) tls_loaded: bool,
+    pub(super) counts_messages: bool,
+    pub(super) transcript: bool,
 }
 
 fn domains(config: &Config, name: &str) -> HashSet<String> {
@@ -251,7 +275,15 @@ mod tests {
         let rules = rules("myhostname: vm.m3102.com\nmessage_size_limit: 1000\nqueue_minfree: 10\n");
         assert_eq!((rules.banner.as_str(), rules.least_space), ("ESMTP Facteur", 1500));
         let address = IpAddr::from([127, 0, 0, 1]);
-        let visit = Visit { address, local: address, trusted: true, early_talker: false, tls_loaded: false };
+        let visit = Visit {
+            address,
+            local: address,
+            trusted: true,
+            early_talker: false,
+            tls_loaded: false,
+            counts_messages: false,
+            transcript: false,
+        };
         let client = Client { name: "localhost".into(), address: "127.0.0.1".into() };
         let settings = rules.settings(Service::Smtp, client.clone(), &visit);
         assert!(!settings.policy.submission && !settings.policy.tls_available && settings.policy.in_my_networks);
@@ -264,8 +296,15 @@ mod tests {
             let rules = rules(text);
             let address: IpAddr = address.parse().expect(address);
             let local = IpAddr::from([127, 0, 0, 1]);
-            let visit =
-                Visit { address, local, trusted: rules.trusts(address), early_talker: false, tls_loaded: false };
+            let visit = Visit {
+                address,
+                local,
+                trusted: rules.trusts(address),
+                early_talker: false,
+                tls_loaded: false,
+                counts_messages: false,
+                transcript: false,
+            };
             let client = Client { name: "unknown".into(), address: address.to_string() };
             let policy = rules.settings(Service::Smtp, client, &visit).policy;
             (policy.line_feeds, policy.forbid_pipelining)
@@ -283,7 +322,15 @@ mod tests {
         let auth = |text: &str, service, address: &str| {
             let address: IpAddr = address.parse().expect(address);
             let local = IpAddr::from([192, 0, 2, 1]);
-            let visit = Visit { address, local, trusted: false, early_talker: false, tls_loaded: true };
+            let visit = Visit {
+                address,
+                local,
+                trusted: false,
+                early_talker: false,
+                tls_loaded: true,
+                counts_messages: false,
+                transcript: false,
+            };
             let client = Client { name: "unknown".into(), address: address.to_string() };
             rules(text).settings(service, client, &visit).policy.auth
         };

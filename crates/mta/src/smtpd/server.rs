@@ -21,10 +21,13 @@ use super::committer::Committer;
 use super::logins::{Logins, Sent};
 use super::names::Names;
 use super::passwords::Passwords;
+use super::rates::{Limits, Rates};
 use super::recipients::Recipients;
 use super::rules::Rules;
+use super::ways::Ways;
 use crate::bounce::Sender;
 use crate::cleanup::Cleanup;
+use crate::control::Service;
 
 /// Shared by all sessions.
 pub(super) struct Server {
@@ -39,6 +42,8 @@ pub(super) struct Server {
     pub(super) tasks: TaskTracker,
     /// Outlasts a reload.
     pub(super) sent: Sent,
+    /// So does this.
+    pub(super) rates: Rates,
     wake: Option<UnixDatagram>,
     qmgr: PathBuf,
     zone: TimeZone,
@@ -49,6 +54,8 @@ pub(super) struct Configured {
     pub(super) rules: Rules,
     pub(super) recipients: Recipients,
     pub(super) cleanup: Cleanup,
+    pub(super) ways: Ways,
+    pub(super) limits: Limits,
     pub(super) logins: Logins,
     pub(super) notices: Sender,
 }
@@ -59,9 +66,16 @@ impl Configured {
             rules: Rules::of(config),
             recipients: Recipients::of(config),
             cleanup: Cleanup::new(config),
+            ways: Ways::of(config),
+            limits: Limits::of(config),
             logins: Logins::of(config),
             notices: Sender::new(config),
         })
+    }
+
+    /// What becomes of addresses of mail that enters here.
+    pub(super) const fn entering(&self, service: Service) -> &Cleanup {
+        if self.ways.maps_addresses(service) { &self.cleanup } else { &Cleanup::IDLE }
     }
 }
 
@@ -71,7 +85,7 @@ impl Server {
         let rules = Configured::of(&parts.config);
         let wake = UnixDatagram::unbound().and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
         Arc::new(Self {
-            sessions: Sessions::new(most.min(parts.sessions), rules.rules.per_client),
+            sessions: Sessions::new(most.min(parts.sessions), 0),
             configured: RwLock::new(rules),
             tls: RwLock::new(None),
             spool: parts.spool,
@@ -81,6 +95,7 @@ impl Server {
             signals,
             tasks: TaskTracker::new(),
             sent: Sent::default(),
+            rates: Rates::default(),
             wake: wake.ok(),
             qmgr: PathBuf::from(parts.config.text("queue_directory")).join("public/qmgr"),
             zone: TimeZone::system(),

@@ -21,10 +21,13 @@ enum Standing {
 impl Configured {
     /// Whether a recipient is taken; `said` is how the client wrote it.
     pub(super) fn recipient(&self, said: &Address, address: &Address, may_relay: bool) -> Answer {
-        match self.standing(address) {
+        // What the address will be decides: it must not be ours only as it is written.
+        let completed = self.cleanup.completed(address);
+        match self.standing(completed.as_ref().unwrap_or(address)) {
             Ok(Standing::Ours) => Answer::Accepted,
             Ok(Standing::Elsewhere) if may_relay => Answer::Accepted,
             Ok(Standing::Elsewhere) => Answer::Refused(Reply::new(454, 7, 1, format!("<{said}>: Relay access denied"))),
+            Ok(Standing::Unknown(_)) if self.ways.anybody => Answer::Accepted,
             Ok(Standing::Unknown(table)) => {
                 let code = if self.rules.soft_bounce { 450 } else { 550 };
                 let text = format!("<{said}>: Recipient address rejected: User unknown in {table} table");

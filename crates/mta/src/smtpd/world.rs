@@ -15,16 +15,17 @@ use super::committer::Safe;
 use super::door;
 use super::entry::{self, Entry};
 use super::hold::{Held, Sending};
+use super::rates::Event;
 use super::rules::Rules;
 use super::server::{Configured, Server};
+use crate::control::Service;
 
 /// The world as one session sees it.
 pub(super) struct Session {
     pub(super) server: Arc<Server>,
     pub(super) configured: Arc<Configured>,
     pub(super) client: Client,
-    /// People log in here before they send.
-    pub(super) submission: bool,
+    pub(super) service: Service,
     pub(super) entry: Option<Entry>,
     /// Of the open message, if its sender has logged in and what logins send is limited.
     pub(super) sending: Option<Sending>,
@@ -37,8 +38,10 @@ impl World for Session {
     async fn answer(&mut self, question: Question) -> Answer {
         match question {
             Question::Authenticate(credentials) => self.authenticate(credentials).await,
+            Question::Sender => self.too_much(Event::Message, "mail").unwrap_or(Answer::Accepted),
             Question::Recipient { sender, recipient, may_relay, user } => self
-                .refuse_sender(user.as_deref(), sender.as_ref())
+                .too_much(Event::Recipient, "recipients")
+                .or_else(|| self.refuse_sender(user.as_deref(), sender.as_ref()))
                 .unwrap_or_else(|| self.recipient(&recipient, may_relay)),
             Question::Name => Answer::Named(self.server.spool.new_id()),
             Question::Open(transaction) => self.open(&transaction),
@@ -70,6 +73,17 @@ impl Session {
         &self.configured.rules
     }
 
+    /// The client asks too often.
+    fn too_much(&self, event: Event, what: &str) -> Option<Answer> {
+        // What comes from a filter was counted when it came.
+        let address = self.client.address.parse().ok().filter(|_| self.service != Service::Reinject)?;
+        let count = self.server.rates.exceeded(event, address, &self.configured.limits)?;
+        let (name, service) = (event.name(), self.service.name());
+        tracing::warn!("{name} rate limit exceeded: {count} from {} for service {service}", self.client);
+        let text = if event == Event::Message { "too much" } else { "too many" };
+        Some(Answer::Refused(Reply::new(450, 7, 1, format!("Error: {text} {what} from {address}"))))
+    }
+
     async fn authenticate(&self, credentials: Credentials) -> Answer {
         let name = self.configured.user_of(&credentials.user);
         match self.server.passwords.check(&name, &credentials.password, &self.client.address).await {
@@ -81,7 +95,7 @@ impl Session {
 
     /// Whoever logs in to send sends as himself (`reject_sender_login_mismatch`).
     fn refuse_sender(&self, user: Option<&str>, sender: Option<&Address>) -> Option<Answer> {
-        let user = user.filter(|_| self.submission && self.configured.logins.checked)?;
+        let user = user.filter(|_| self.service.is_submission() && self.configured.logins.checked)?;
         self.configured.sender_refusal(user, sender).map(Answer::Refused)
     }
 
@@ -93,12 +107,16 @@ impl Session {
             }
             _ => {}
         }
+        // Who they are was looked at before the filter.
+        if self.service == Service::Reinject {
+            return Answer::Accepted;
+        }
         let said = recipient.original.as_ref().unwrap_or(&recipient.address);
         self.configured.recipient(said, &recipient.address, may_relay)
     }
 
     fn open(&mut self, transaction: &Transaction) -> Answer {
-        match Entry::begin(&self.server, &self.configured, transaction) {
+        match Entry::begin(&self.server, (&self.configured, self.service), transaction) {
             Ok(entry) => {
                 self.entry = Some(entry);
                 self.sending = Sending::of(&self.configured, transaction);

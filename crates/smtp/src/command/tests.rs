@@ -68,7 +68,8 @@ fn mail_parameters() {
             body: Body::EightBitMime,
             smtputf8: true,
             ret: Some(Ret::Headers),
-            envid: Some("a+b".into())
+            envid: Some("a+b".into()),
+            auth: Some("<>".into()),
         }
     );
     for (text, reply) in [

@@ -96,13 +96,16 @@ impl Session {
             id,
             recipient: only,
         };
-        let user = self.peer.login.as_ref().map(|(_, user)| user.clone());
+        let login = self.peer.login.as_ref();
         Some(Box::new(Transaction {
             id,
             envelope: mail.envelope.clone(),
             received,
             complete_headers: self.is_ours(),
-            user,
+            user: login.map(|(_, user)| user.clone()),
+            mechanism: login.map(|(mechanism, _)| mechanism.name()),
+            // Only of those we know do we believe it.
+            submitter: login.and_then(|_| mail.auth.clone()),
             client: client.clone(),
         }))
     }

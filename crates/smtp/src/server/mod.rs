@@ -13,6 +13,7 @@ mod question;
 mod settings;
 mod tally;
 mod transaction;
+mod transcript;
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -32,6 +33,8 @@ use content::Body;
 use hello::{Exchange, Peer};
 use tally::Tally;
 use transaction::Mail;
+pub use transcript::Faults;
+use transcript::Transcript;
 
 type Effects = Vec<Effect<Question>>;
 
@@ -50,6 +53,8 @@ pub struct Session {
     /// The beginning of what the peer sent before it had the reply to the line at hand.
     ahead: Option<String>,
     security: Security,
+    /// What was said, if somebody may want to know.
+    transcript: Option<Transcript>,
 }
 
 /// What must come next.
@@ -72,6 +77,7 @@ enum Wait {
 #[derive(Debug)]
 enum Asked {
     Password(hello::Claim),
+    Sender(alloc::boxed::Box<(mail::Envelope, Option<String>)>),
     Recipient(mail::Recipient),
     Name(mail::Recipient),
     Verify(mail::Address),
@@ -94,6 +100,47 @@ impl Machine for Session {
     type Answer = Answer;
 
     fn handle(&mut self, input: Input<'_, Answer>, effects: &mut Effects) {
+        let before = effects.len();
+        if let (Some(transcript), Input::Line(line, _)) = (&mut self.transcript, &input) {
+            transcript.heard(line, matches!(self.wait, Wait::Exchange(_)));
+        }
+        self.take(input, effects);
+        if let Some(transcript) = &mut self.transcript {
+            for effect in effects.iter().skip(before) {
+                if let Effect::Send(octets) = effect {
+                    transcript.said(octets);
+                }
+            }
+        }
+    }
+
+    fn ahead(&mut self, octets: &[u8]) {
+        if self.settings.policy.forbid_pipelining {
+            self.ahead = Some(String::from_utf8_lossy(&octets[..octets.len().min(100)]).into_owned());
+        }
+    }
+}
+
+impl Session {
+    /// A session about to start.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let transcript = settings.policy.transcript.then(Transcript::default);
+        Self {
+            settings,
+            wait: Wait::Start,
+            peer: Peer::default(),
+            mail: None,
+            tally: Tally::default(),
+            current: None,
+            line_end: None,
+            ahead: None,
+            security: Security::Clear,
+            transcript,
+        }
+    }
+
+    fn take(&mut self, input: Input<'_, Answer>, effects: &mut Effects) {
         match input {
             Input::Start(security) => self.start(security, effects),
             Input::Line(line, end) => self.line(line, end, effects),
@@ -109,28 +156,10 @@ impl Machine for Session {
         }
     }
 
-    fn ahead(&mut self, octets: &[u8]) {
-        if self.settings.policy.forbid_pipelining {
-            self.ahead = Some(String::from_utf8_lossy(&octets[..octets.len().min(100)]).into_owned());
-        }
-    }
-}
-
-impl Session {
-    /// A session about to start.
+    /// What went wrong in this session and what was said in it, if that is kept ([`Policy::transcript`]).
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
-        Self {
-            settings,
-            wait: Wait::Start,
-            peer: Peer::default(),
-            mail: None,
-            tally: Tally::default(),
-            current: None,
-            line_end: None,
-            ahead: None,
-            security: Security::Clear,
-        }
+    pub fn report(&self) -> Option<(Faults, String)> {
+        self.transcript.as_ref().map(Transcript::report)
     }
 
     fn start(&mut self, security: Security, effects: &mut Effects) {
@@ -278,6 +307,7 @@ impl Session {
         let Wait::Answer(asked) = core::mem::replace(&mut self.wait, Wait::Command) else { return };
         match asked {
             Asked::Password(claim) => self.password_answer(claim, answer, effects),
+            Asked::Sender(mail) => self.sender_answer(*mail, answer, effects),
             Asked::Recipient(recipient) => self.recipient_answer(recipient, answer, effects),
             Asked::Name(recipient) => self.name_answer(recipient, answer, effects),
             Asked::Verify(address) => self.verify_answer(&address, answer, effects),

@@ -3,6 +3,7 @@
 //! | question | right answers |
 //! |---|---|
 //! | `Authenticate` | `Accepted`, `Refused` (the machine words a 535 itself), `Unavailable` |
+//! | `Sender` | `Accepted`, `Refused` (sent as it is) |
 //! | `Recipient` | `Accepted`, `Refused` (sent as it is) |
 //! | `Name` | `Named`, `Refused` |
 //! | `Open` | `Accepted`, `Refused` |
@@ -27,6 +28,8 @@ use crate::{Reply, trace::Received};
 pub enum Question {
     /// Is this the user's password?
     Authenticate(Credentials),
+    /// May this client send one more message? Only asked where [`super::Policy::counts_messages`].
+    Sender,
     /// May mail from this sender come in for this recipient (ours, or relaying is allowed)?
     Recipient {
         /// The reverse path; `None` is `<>`.
@@ -68,6 +71,10 @@ pub struct Transaction {
     pub complete_headers: bool,
     /// Who authenticated, if anybody.
     pub user: Option<alloc::string::String>,
+    /// How.
+    pub mechanism: Option<&'static str>,
+    /// Who first submitted the message, as somebody who authenticated says (AUTH= of MAIL, RFC 4954).
+    pub submitter: Option<alloc::string::String>,
     /// The client's name or `unknown`, and its address, for the queue file's origin.
     pub client: super::Client,
 }

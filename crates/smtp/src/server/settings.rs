@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use mail::Domain;
+use mail::{Domain, OldForms};
 
 /// Everything that does not change during the session.
 #[derive(Clone, Debug)]
@@ -58,6 +58,12 @@ pub struct Policy {
     pub vrfy: bool,
     /// The client spoke before our greeting and must be refused for it.
     pub early_talker: bool,
+    /// The world counts messages (`smtpd_client_message_rate_limit`).
+    pub counts_messages: bool,
+    /// Which old ways to write an address are understood.
+    pub forms: OldForms,
+    /// What is said is kept for [`super::Session::report`].
+    pub transcript: bool,
 }
 
 /// When AUTH is offered.
@@ -114,6 +120,9 @@ impl Default for Policy {
             auth: Auth::Off,
             vrfy: true,
             early_talker: false,
+            counts_messages: false,
+            forms: OldForms::default(),
+            transcript: false,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The envelope: MAIL, RCPT, RSET; and VRFY, ETRN, which ask about addresses and domains.
 
+use alloc::boxed::Box;
 use alloc::format;
+use alloc::string::String;
 
 use mail::event::smtpd::Smtpd;
 use mail::{Address, Domain, Envelope, QueueId, Recipient};
@@ -14,6 +16,8 @@ use crate::command::{self, BadPath, Verb};
 #[derive(Debug)]
 pub(super) struct Mail {
     pub(super) envelope: Envelope,
+    /// AUTH= of MAIL.
+    pub(super) auth: Option<String>,
     /// Chosen with the first recipient.
     pub(super) id: Option<QueueId>,
     /// Once DATA or the first BDAT came and the world holds a file open.
@@ -42,16 +46,35 @@ impl Session {
             return Err(reply);
         }
         let envelope = Envelope {
-            reverse_path: address.map(|address| address.qualified(&self.settings.origin)),
+            reverse_path: address.map(|address| self.completed(address)),
             body: parameters.body,
             smtputf8: parameters.smtputf8,
             ret: parameters.ret,
             envid: parameters.envid,
             ..Envelope::default()
         };
-        self.mail = Some(Mail { envelope, id: None, content: None, overshoot: 0 });
-        self.say(Reply::new(250, 1, 0, "Ok"), effects);
+        if self.settings.policy.counts_messages {
+            self.ask(Question::Sender, Asked::Sender(Box::new((envelope, parameters.auth))), effects);
+        } else {
+            self.begin_mail(envelope, parameters.auth, effects);
+        }
         Ok(())
+    }
+
+    fn begin_mail(&mut self, envelope: Envelope, auth: Option<String>, effects: &mut Effects) {
+        self.mail = Some(Mail { envelope, auth, id: None, content: None, overshoot: 0 });
+        self.say(Reply::new(250, 1, 0, "Ok"), effects);
+    }
+
+    pub(super) fn sender_answer(&mut self, mail: (Envelope, Option<String>), answer: Answer, effects: &mut Effects) {
+        match answer {
+            Answer::Accepted => self.begin_mail(mail.0, mail.1, effects),
+            Answer::Refused(reply) => {
+                self.log(self.reject("MAIL", None, &reply), effects);
+                self.say(reply, effects);
+            }
+            Answer::Unavailable | Answer::Named(_) => self.say(confused(), effects),
+        }
     }
 
     pub(super) fn rcpt_to(&mut self, arguments: &str, effects: &mut Effects) -> Result<(), Reply> {
@@ -75,12 +98,16 @@ impl Session {
         let sender = mail.envelope.reverse_path.clone();
         let (written, parameters) = command::rcpt(arguments).map_err(|bad| self.bad_path("RCPT", bad, effects))?;
         let original = written.domain().is_none().then(|| written.clone());
-        let address = written.qualified(&self.settings.origin);
+        let address = self.completed(written);
         let recipient = Recipient { address, original, orcpt: parameters.orcpt, notify: parameters.notify };
         let user = self.peer.login.as_ref().map(|(_, user)| user.clone());
         let question = Question::Recipient { sender, recipient: recipient.clone(), may_relay: self.is_ours(), user };
         self.ask(question, Asked::Recipient(recipient), effects);
         Ok(())
+    }
+
+    fn completed(&self, written: Address) -> Address {
+        written.completed(&self.settings.origin, self.settings.policy.forms)
     }
 
     /// The client is in our networks, or somebody of ours.

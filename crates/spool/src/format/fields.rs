@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use mail::{Address, Body, Envelope, Notify, Recipient, Ret};
 
-use super::{MAX_PAYLOAD, Origin, Prologue, moment};
+use super::{MAX_PAYLOAD, Origin, Prologue, Sasl, moment};
 
 /// The prologue's parts as they come, in their order.
 #[derive(Default)]
@@ -25,6 +25,10 @@ impl Draft {
             (b'S', Some(_), None, ..) => self.sender = Some(sender(from.rest())?),
             (b'O', Some(_), Some(_), None, _) => self.origin = Some(from.origin()?),
             (b'E', .., Some(_), None) => self.options = Some(from.options()?),
+            (b'V', .., Some(options)) if options.filter.is_none() && self.recipients.is_empty() => {
+                let filter = str::from_utf8(from.rest()).ok()?.to_owned();
+                self.options.as_mut()?.filter = Some(filter);
+            }
             (b'R', .., Some(_)) => self.recipients.push(from.recipient()?),
             (b'M', .., Some(_)) => {
                 let content = from.number64()?;
@@ -143,11 +147,16 @@ impl<'a> Fields<'a> {
                 helo: self.text()?.to_owned(),
                 protocol: self.text()?.to_owned(),
                 user: self.maybe()?.map(str::to_owned),
+                sasl: if self.at_end() { Sasl::default() } else { self.sasl()? },
             }),
             b'L' => Some(Origin::Local { uid: self.number32()? }),
             b'I' => Some(Origin::Internal),
             _ => None,
         }
+    }
+
+    fn sasl(&mut self) -> Option<Sasl> {
+        Some(Sasl { mechanism: self.maybe()?.map(str::to_owned), submitter: self.maybe()?.map(str::to_owned) })
     }
 
     pub(super) fn options(&mut self) -> Option<Envelope> {

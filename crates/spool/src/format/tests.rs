@@ -24,22 +24,26 @@ fn envelope() -> impl Strategy<Value = Envelope> {
     let body = prop_oneof![Just(Body::SevenBit), Just(Body::EightBitMime), Just(Body::BinaryMime)];
     let ret = prop_oneof![Just(None), Just(Some(Ret::Full)), Just(Some(Ret::Headers))];
     let lists = (proptest::option::of(address()), proptest::collection::vec(recipient(), 0..5));
-    (lists, body, any::<bool>(), ret, proptest::option::of(".{0,20}")).prop_map(
-        |((reverse_path, recipients), body, smtputf8, ret, envid)| Envelope {
+    let texts = (proptest::option::of(".{0,20}"), proptest::option::of("[a-z:\\[\\]0-9.]{0,20}"));
+    (lists, body, any::<bool>(), ret, texts).prop_map(
+        |((reverse_path, recipients), body, smtputf8, ret, (envid, filter))| Envelope {
             reverse_path,
             recipients,
             body,
             smtputf8,
             ret,
             envid,
+            filter,
         },
     )
 }
 
 fn origin() -> impl Strategy<Value = Origin> {
-    let network = (".{0,9}", ".{0,9}", "E?SMTPS?A?", proptest::option::of("[a-z]{0,9}"));
+    let word = || proptest::option::of("[a-z]{0,9}");
+    let sasl = (word(), word()).prop_map(|(mechanism, submitter)| Sasl { mechanism, submitter });
+    let network = (".{0,9}", ".{0,9}", "E?SMTPS?A?", word(), sasl);
     prop_oneof![
-        network.prop_map(|(client, helo, protocol, user)| Origin::Network { client, helo, protocol, user }),
+        network.prop_map(|(client, helo, protocol, user, sasl)| Origin::Network { client, helo, protocol, user, sasl }),
         any::<u32>().prop_map(|uid| Origin::Local { uid }),
         Just(Origin::Internal),
     ]

@@ -119,14 +119,19 @@ fn a_round_of_failures_parks_and_one_success_frees() {
     // The fifth was under way before: no second try, the pause stays.
     windows.landed(&name, fails());
     assert_eq!(windows.parked("x"), Some(&parked));
+    // One who is sent there all the same is alone, and no try that counts.
+    windows.push("x", (id(50), 0), Age::Again);
+    assert_eq!(served(&mut windows), ["x"]);
+    windows.landed(&name, fails());
+    assert_eq!(windows.parked("x"), Some(&parked));
     // When the operator or time ends it, one probes.
-    windows.wake("x");
+    windows.wake_all();
     (60..70).for_each(|number| drop(windows.push("x", (id(number), 0), Age::Again)));
     assert_eq!(served(&mut windows), ["x"]);
     assert_eq!(windows.landed(&name, fails()).len(), 9);
     let again = windows.parked("x").expect("parked again");
     assert_eq!(again.pause, Duration::from_secs(600));
-    windows.wake("x");
+    windows.wake_all();
     (70..90).for_each(|number| drop(windows.push("x", (id(number), 0), Age::Again)));
     assert_eq!(served(&mut windows), ["x"]);
     assert_eq!(windows.landed(&name, Verdict::Lives), []);

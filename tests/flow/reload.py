@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""A reload that names tables in a directory nobody could read before: the jailed programs are replaced, and nobody notices."""
+import os, pathlib, signal, threading, time
+
+from facteur import NOBODY, Failure, System, run
+from nexthop import NextHop
+
+
+def new_folder(system, **tables):
+    folder = system.dir / "elsewhere"
+    folder.mkdir()
+    for name, text in tables.items():
+        (folder / name).write_text(text)
+    if system.as_user:
+        for path in (folder, *folder.iterdir()):
+            os.chown(path, NOBODY, NOBODY)
+    return folder
+
+
+def pids(system):
+    return {name: system.pids(name) for name in ("smtpd", "smtp", "qmgr", "pickup", "local")}
+
+
+def reload(system):
+    since = system.mark_log()
+    system.children["master"].send_signal(signal.SIGHUP)
+    system.wait_log(r"facteur/master\[\d+\]: reload -- ", since=since)
+
+
+def landlock():
+    return "landlock" in pathlib.Path("/sys/kernel/security/lsm").read_text() if os.path.exists("/sys/kernel/security/lsm") else None
+
+
+def new_directory():
+    """All programs read their tables in the new directory; open sessions and a delivery under way go on."""
+    slow, begun = threading.Event(), threading.Event()
+
+    def end(_):
+        begun.set()
+        slow.wait(5)
+
+    with NextHop(end=end) as hop, System(services=["master"], relayhost=f"[127.0.0.1]:{hop.port}") as system:
+        before = pids(system)
+        session, idle = system.smtp(), system.smtp()
+        for command, code in (("EHLO pc", "250"), ("MAIL FROM:<sender@m3102.com>", "250"), ("RCPT TO:<kevin>", "250"), ("DATA", "354")):
+            session.expect(command, code)
+        system.send("slow@far.example")
+        if not begun.wait(20):
+            raise Failure("no delivery under way")
+        folder = new_folder(system, virtual="info@m3102.com foo\n", transport=f"there.example smtp:[127.0.0.1]:{hop.port}\n",
+                            policy=f"[127.0.0.1]:{hop.port} none\n", bcc="bcc@far.example toto\n")
+        system.configure(virtual_alias_maps=f"hash:{folder}/virtual", transport_maps=f"hash:{folder}/transport", relayhost="[127.0.0.1]:1",
+                         smtp_tls_policy_maps=f"hash:{folder}/policy", recipient_bcc_maps=f"hash:{folder}/bcc")
+        reload(system)
+        system.wait("new programs", lambda: all(set(now) - set(before[name]) for name, now in pids(system).items() if name != "local"))
+        threading.Timer(1, slow.set).start()
+        # the old smtpd is still there for those who talk with it
+        session.expect("Subject: begun before\r\n\r\nx\r\n.", "250 2.0.0 Ok")
+        session.expect("QUIT", "221")
+        system.wait_mails("kevin", 1)
+        system.send("info@m3102.com")
+        system.wait_mails("foo", 1)
+        system.sendmail("info@m3102.com", text="Subject: by pickup\n\nx\n")
+        system.wait_mails("foo", 2)
+        system.send("a@there.example")
+        hop.wait(2)
+        idle.expect("EHLO pc", "250")
+        idle.expect("QUIT", "221")
+        system.wait("the old smtpd gone", lambda: not set(before["smtpd"]) & set(system.pids("smtpd")))
+        system.wait("an empty queue", lambda: not system.queued())
+        to = sorted(address for mail in hop.messages for address in mail.to())
+        if to != ["a@there.example", "slow@far.example"]:
+            raise Failure(f"the next hop has mail for {to}")
+        if before["local"] != system.pids("local"):
+            raise Failure("local has no jail and was replaced")
+
+
+def old_directory():
+    """Where nothing is new, the programs stay."""
+    with System(services=["master"]) as system:
+        before = pids(system)
+        (system.etc / "virtual").write_text("info@m3102.com foo\n")
+        system.configure(virtual_alias_maps=f"hash:{system.etc}/virtual")
+        reload(system)
+
+        def mapped():
+            try:
+                return system.send("info@m3102.com")
+            except Failure:
+                return None
+        system.wait("the new table", mapped)
+        system.wait_mails("foo", 1)
+        if pids(system) != before:
+            raise Failure("programs were replaced")
+
+
+def under_load():
+    """Reloads that replace the programs again and again, while mail comes in: each that was taken is delivered once."""
+    with System(services=["master"]) as system:
+        done, taken = threading.Event(), []
+
+        def client(number):
+            count = 0
+            while not done.is_set():
+                count += 1
+                subject = f"mail-{number}-{count}"
+                system.send("kevin", subject=subject)
+                taken.append(subject)
+        clients = [threading.Thread(target=client, args=(number,)) for number in range(3)]
+        for one in clients:
+            one.start()
+        for round in range(4):
+            folder = system.dir / f"round{round}"
+            folder.mkdir()
+            (folder / "virtual").write_text("info@m3102.com foo\n")
+            if system.as_user:
+                os.chown(folder, NOBODY, NOBODY)
+            before = set(system.pids("smtpd"))
+            system.configure(virtual_alias_maps=f"hash:{folder}/virtual")
+            reload(system)
+            system.wait("another smtpd", lambda: set(system.pids("smtpd")) - before)
+            time.sleep(0.5)
+        done.set()
+        for one in clients:
+            one.join()
+        system.wait("an empty queue", lambda: not system.queued(), 60)
+        system.wait_mails("kevin", len(taken), 60)
+        got = sorted(line.removeprefix("Subject: ") for mail in system.mails("kevin") for line in mail.splitlines() if line.startswith("Subject: "))
+        if got != sorted(taken):
+            raise Failure(f"{len(got)} mails delivered, {len(taken)} taken")
+        return f"{len(taken)} mails, landlock {landlock()}"
+
+
+if __name__ == "__main__":
+    run(new_directory, old_directory, under_load)
