@@ -210,6 +210,11 @@ impl File {
         self.0.fd()
     }
 
+    /// A descriptor for another process that reads what the file holds now.
+    pub fn lend(&self) -> io::Result<BorrowedFd<'_>> {
+        self.0.lend()
+    }
+
     /// Copies the octets of `range` to `to` at `at`, in the kernel where both are real files.
     ///
     /// # Errors

@@ -7,22 +7,33 @@ use std::time::{Duration, Instant};
 
 use nix::sys::stat::{major, minor};
 
+use crate::forgetful::Forgetful;
+
 /// A mounted file system on a disk of this machine.
 pub struct FileSystem {
-    /// Its root.
-    root: File,
+    root: Root,
     rests_until: Option<Instant>,
     failed: bool,
 }
 
+enum Root {
+    Real(File),
+    /// A test's.
+    Forgetful(Forgetful),
+}
+
 impl FileSystem {
+    pub(crate) fn forgetful(disk: Forgetful) -> Self {
+        Self { root: Root::Forgetful(disk), rests_until: None, failed: false }
+    }
+
     /// The file system with this device number. `None`: there is none whose sync is known to be worth something, or that
     /// can be looked at.
     #[must_use]
     pub fn of(device: u64) -> Option<Self> {
         let table = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
         let root = File::open(mounted(&table, device)?).ok()?;
-        Some(Self { root, rests_until: None, failed: false })
+        Some(Self { root: Root::Real(root), rests_until: None, failed: false })
     }
 
     /// Makes everything survive a power cut that was written to it before. `None`: it is better done file by file, because
@@ -33,7 +44,10 @@ impl FileSystem {
             return None;
         }
         let begin = Instant::now();
-        let synced = nix::unistd::syncfs(&self.root).map_err(io::Error::from);
+        let synced = match &self.root {
+            Root::Real(root) => nix::unistd::syncfs(root).map_err(io::Error::from),
+            Root::Forgetful(disk) => disk.sync_all(),
+        };
         let took = begin.elapsed();
         self.failed = synced.is_err();
         self.rests_until = (took > SLOW).then(|| Instant::now() + (took * RESTS).max(REST));

@@ -11,10 +11,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::disk::{Access, Dir, Entry, File, Kind, Meta, RawDir, RawFile, Space};
+use crate::file_system::FileSystem;
 
 mod survive;
 mod world;
@@ -171,6 +173,11 @@ impl Forgetful {
         Self(Arc::new(Mutex::new(self.world().survivor(survival))))
     }
 
+    /// [`crate::Dir::sync`] of everything.
+    pub(crate) fn sync_all(&self) -> io::Result<()> {
+        self.world().sync_all()
+    }
+
     fn world(&self) -> MutexGuard<'_, World> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -184,11 +191,20 @@ struct FakeDir {
 struct FakeFile {
     disk: Forgetful,
     node: usize,
+    lent: OnceLock<OwnedFd>,
+}
+
+impl FakeFile {
+    fn content(&self) -> io::Result<Vec<u8>> {
+        let world = self.disk.world();
+        world.powered()?;
+        world.content(self.node).map(<[u8]>::to_vec)
+    }
 }
 
 impl FakeDir {
     fn opened(&self, node: usize) -> Box<dyn RawFile> {
-        Box::new(FakeFile { disk: self.disk.clone(), node })
+        Box::new(FakeFile { disk: self.disk.clone(), node, lent: OnceLock::new() })
     }
 
     fn same_disk<'a>(&self, other: &'a dyn RawDir) -> io::Result<&'a Self> {
@@ -341,7 +357,7 @@ impl RawDir for FakeDir {
         Ok(Space { bytes: world.space.unwrap_or(1 << 40), inodes: 1 << 20 })
     }
 
-    fn fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 
@@ -385,9 +401,25 @@ impl RawFile for FakeFile {
         Ok(world.meta(self.node))
     }
 
-    fn fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
+
+    fn lend(&self) -> io::Result<BorrowedFd<'_>> {
+        if let Some(lent) = self.lent.get() {
+            return Ok(lent.as_fd());
+        }
+        let copy = nix::sys::memfd::memfd_create(c"lent", nix::sys::memfd::MFdFlags::MFD_CLOEXEC)?;
+        std::os::unix::fs::FileExt::write_all_at(&std::fs::File::from(copy.try_clone()?), &self.content()?, 0)?;
+        Ok(self.lent.get_or_init(|| copy).as_fd())
+    }
+}
+
+/// The whole disk on which a directory is, to be synced for many. `None`: it is none of ours.
+#[must_use]
+pub fn file_system(dir: &Dir) -> Option<FileSystem> {
+    let dir: &FakeDir = dir.0.as_any().downcast_ref()?;
+    Some(FileSystem::forgetful(dir.disk.clone()))
 }
 
 /// The content of a file, for checks.

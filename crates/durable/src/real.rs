@@ -287,6 +287,10 @@ impl RawFile for RealFile {
     fn fd(&self) -> Option<BorrowedFd<'_>> {
         Some(self.file.as_fd())
     }
+
+    fn lend(&self) -> io::Result<BorrowedFd<'_>> {
+        Ok(self.file.as_fd())
+    }
 }
 
 /// Has the kernel begin to write out the front of a file, without waiting: the disk then works on all files of a batch while

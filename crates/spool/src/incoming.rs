@@ -154,10 +154,10 @@ impl Incoming {
     /// have it where it belongs before it is promised. [`Incoming::commit`] or [`Incoming::done`] must follow.
     ///
     /// # Errors
-    /// The disk's, as [`Incoming::commit`]. `Unsupported` on a disk whose files cannot be passed on.
+    /// The disk's, as [`Incoming::commit`].
     pub fn offer(&mut self) -> io::Result<BorrowedFd<'_>> {
         self.complete()?;
-        self.file()?.fd().ok_or_else(|| io::ErrorKind::Unsupported.into())
+        self.file()?.lend()
     }
 
     /// The message is where it belongs, durably, and nobody reads its file any more.
