@@ -207,25 +207,15 @@ impl Mbox {
             Some(from) => {
                 let first = pseudo.or_else(|| self.entries.get(from).cloned());
                 let offset = first.map_or(0, |entry| entry.start);
-                let end = self.render_from(locked, from, (dropped, first_kept))?;
-                journal::replace_end(&self.place, &locked.file, offset, end)?;
+                let kept = (from..self.entries.len()).filter(|at| !dropped.contains(at));
+                journal::replace_end(&self.place, &locked.file, offset, |end| {
+                    kept.into_iter().try_for_each(|at| {
+                        render::message(&locked.file, &self.entries[at], &self.notes(at, first_kept), end)
+                    })
+                })?;
             }
         }
         self.reread(locked)
-    }
-
-    fn render_from(
-        &self,
-        locked: &Locked,
-        from: usize,
-        (dropped, first_kept): (&HashSet<usize>, Option<usize>),
-    ) -> Result<Vec<u8>, Error> {
-        let mut end = Vec::new();
-        for at in (from..self.entries.len()).filter(|at| !dropped.contains(at)) {
-            let notes = self.notes(at, first_kept);
-            end.extend(render::message(&locked.file, &self.entries[at], &notes)?);
-        }
-        Ok(end)
     }
 
     fn notes(&self, at: usize, first_kept: Option<usize>) -> Notes<'_> {
