@@ -13,7 +13,7 @@ pub mod decide;
 pub mod expand;
 pub mod line;
 mod serve;
-mod syncs;
+pub(crate) mod syncs;
 mod writer;
 
 use std::path::Path;

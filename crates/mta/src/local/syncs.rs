@@ -115,8 +115,16 @@ impl Syncs {
             for asker in asked {
                 let _ = asker.send(outcome);
             }
-            let Some(back) = back else { return };
+            let Some(back) = back else { return self.give_up(device) };
             file_system = back;
+        }
+    }
+
+    /// The thread came to grief, and the file system with it: who waits learns that nothing is known, who comes syncs for himself.
+    fn give_up(&self, device: u64) {
+        if let Some(disk) = self.known.borrow_mut().get_mut(&device) {
+            disk.alone = true;
+            disk.waiting.clear();
         }
     }
 }
@@ -131,3 +139,6 @@ fn told(outcome: Option<io::Result<()>>) -> Synced {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -7,6 +7,7 @@
 use std::io;
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Instant;
 
 use mail::QueueId;
 use spool::Incoming;
@@ -26,6 +27,8 @@ pub(super) struct Committer {
 pub(super) struct Job {
     pub(super) message: Incoming,
     pub(super) done: oneshot::Sender<io::Result<Safe>>,
+    /// From then on it is not to be offered any more: its asker's patience has ended, and nobody would take it back.
+    pub(super) until: Instant,
 }
 
 /// Where a message is safe.
@@ -60,7 +63,7 @@ impl Committer {
         let gone = || io::Error::other("the committer is gone");
         let id = message.id();
         let (done, mut outcome) = oneshot::channel();
-        let job = Job { message, done };
+        let job = Job { message, done, until: Instant::now() + PATIENCE };
         if job.message.is_small() && self.prompt.is_open() {
             self.offers.send(job).map_err(|_| gone())?;
             if let Ok(outcome) = tokio::time::timeout(PATIENCE, &mut outcome).await {

@@ -50,6 +50,9 @@ impl Prompt {
         let id = job.message.id();
         let Ok(file) = job.message.offer() else { return Some(job) };
         let mut link = self.link();
+        if job.until <= Instant::now() {
+            return Some(job);
+        }
         let mut packet = Writer::default();
         link.let_go.iter().for_each(|id| Said::LetGo(*id).write(&mut packet));
         Said::Offered(id).write(&mut packet);
@@ -82,7 +85,7 @@ impl Prompt {
         match answer {
             Answer::Commit(id) => link.offered.remove(&id),
             Answer::Delivered(id) => {
-                let Job { message, done } = link.offered.remove(&id)?;
+                let Job { message, done, .. } = link.offered.remove(&id)?;
                 message.done();
                 link.let_go.push(id);
                 link.let_go_many();
@@ -151,3 +154,6 @@ async fn listen(committer: &Committer, channel: &Channel) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
