@@ -281,6 +281,24 @@ def a_maildir_has_room_for_26_keywords(system):
     assert len((system.home / "kevin/Maildir/dovecot-keywords").read_text().splitlines()) == 26
 
 
+@test()
+def what_another_session_unmarked_is_not_expunged(system):
+    system.maildir("kevin", message("One"), message("Two"))
+    one, other = typed(system), typed(system)
+    one.command("select inbox")
+    one.command("store 1:2 +flags.silent \\Deleted")
+    other.command("select inbox")
+    one.command("store 1 -flags.silent \\Deleted")
+    lines, _ = other.command("expunge")
+    assert "* 2 EXPUNGE" in lines and "* 1 EXPUNGE" not in lines, lines
+    one.command("store 1 +flags.silent \\Deleted")
+    other.command("noop")
+    one.command("store 1 -flags.silent \\Deleted")
+    other.command("close")
+    one.command("noop")
+    one.check("fetch 1 flags", "* 1 FETCH (FLAGS (\\Recent))", "a OK Fetch completed.")
+
+
 @test(home_mailbox="")
 def an_mbox(system):
     path = system.mbox("kevin", message("One"), message("Two"))
