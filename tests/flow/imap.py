@@ -299,6 +299,18 @@ def what_another_session_unmarked_is_not_expunged(system):
     one.check("fetch 1 flags", "* 1 FETCH (FLAGS (\\Recent))", "a OK Fetch completed.")
 
 
+@test()
+def a_message_made_to_be_slow_is_searched_soon(system):
+    parts = b"Subject: many\nContent-Type: multipart/mixed; boundary=B\n\n" + b"--B\n\nx\n" * 200_000 + b"--B--\n"
+    words = b"Subject: " + b"=?utf-8?q?=41?= " * 50_000 + b"\n\nx\n"
+    system.maildir("kevin", parts, words)
+    c = system.imap("kevin")
+    c.select()
+    began = time.monotonic()
+    assert c.search(None, "TEXT", "nowhere")[1] == [b""]
+    assert time.monotonic() - began < 4, time.monotonic() - began
+
+
 @test(home_mailbox="")
 def an_mbox(system):
     path = system.mbox("kevin", message("One"), message("Two"))
