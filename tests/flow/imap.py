@@ -311,6 +311,16 @@ def a_message_made_to_be_slow_is_searched_soon(system):
     assert time.monotonic() - began < 4, time.monotonic() - began
 
 
+@test()
+def there_is_one_inbox(system):
+    t = typed(system)
+    for name in ("inbox.one", "Inbox.Two", "INBOX.three"):
+        t.command(f"create {name}")
+    names = [line.split()[-1] for line in t.command('list "" inbox*')[0]]
+    assert names == ["INBOX", "INBOX.Two", "INBOX.one", "INBOX.three"], names
+    assert t.command("select iNBOX.one")[1].startswith("a OK") and t.command("delete inbox.Two")[1].startswith("a OK")
+
+
 @test(home_mailbox="")
 def an_mbox(system):
     path = system.mbox("kevin", message("One"), message("Two"))
