@@ -13,8 +13,9 @@
 //! | to be committed | synced, then renamed to `incoming/ID`, directory synced: **the promise** | in delivery, lent; writes no record | the wake-up, or a look at `incoming` | as with any message that comes in |
 //! | committed | the client may be answered | moves it to `active`: its own | as any message | as any message |
 //!
-//! When the connection breaks, smtpd commits what it has offered, and qmgr sees what it has through and forgets it: the
-//! directories tell what became of it. One that is delivered while smtpd is committing it goes as soon as it is committed.
+//! When the connection breaks, smtpd commits what it has offered, and qmgr sees what it has through: the directories tell what
+//! became of it. One that is delivered while smtpd is committing it goes as soon as it is committed, also when smtpd is not heard
+//! any more. qmgr that is told to end borrows nothing, and waits for what smtpd may be taking back.
 
 use handover::packet::{Malformed, Packed, Reader, Writer};
 use mail::QueueId;

@@ -66,7 +66,7 @@ impl Rig {
     ) {
         let (outcome, mut outcomes) = unbounded_channel();
         let mut ends = false;
-        while !is_over() && !(ends && self.qmgr.known.len() == self.qmgr.delivered.len()) {
+        while !(is_over() || ends && self.qmgr.known.len() == self.qmgr.delivered.len()) {
             self.qmgr.take_up();
             self.qmgr.give_out();
             self.qmgr.note();
