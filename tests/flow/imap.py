@@ -281,6 +281,46 @@ def a_maildir_has_room_for_26_keywords(system):
     assert len((system.home / "kevin/Maildir/dovecot-keywords").read_text().splitlines()) == 26
 
 
+@test()
+def what_another_session_unmarked_is_not_expunged(system):
+    system.maildir("kevin", message("One"), message("Two"))
+    one, other = typed(system), typed(system)
+    one.command("select inbox")
+    one.command("store 1:2 +flags.silent \\Deleted")
+    other.command("select inbox")
+    one.command("store 1 -flags.silent \\Deleted")
+    lines, _ = other.command("expunge")
+    assert "* 2 EXPUNGE" in lines and "* 1 EXPUNGE" not in lines, lines
+    one.command("store 1 +flags.silent \\Deleted")
+    other.command("noop")
+    one.command("store 1 -flags.silent \\Deleted")
+    other.command("close")
+    one.command("noop")
+    one.check("fetch 1 flags", "* 1 FETCH (FLAGS (\\Recent))", "a OK Fetch completed.")
+
+
+@test()
+def a_message_made_to_be_slow_is_searched_soon(system):
+    parts = b"Subject: many\nContent-Type: multipart/mixed; boundary=B\n\n" + b"--B\n\nx\n" * 200_000 + b"--B--\n"
+    words = b"Subject: " + b"=?utf-8?q?=41?= " * 50_000 + b"\n\nx\n"
+    system.maildir("kevin", parts, words)
+    c = system.imap("kevin")
+    c.select()
+    began = time.monotonic()
+    assert c.search(None, "TEXT", "nowhere")[1] == [b""]
+    assert time.monotonic() - began < 4, time.monotonic() - began
+
+
+@test()
+def there_is_one_inbox(system):
+    t = typed(system)
+    for name in ("inbox.one", "Inbox.Two", "INBOX.three"):
+        t.command(f"create {name}")
+    names = [line.split()[-1] for line in t.command('list "" inbox*')[0]]
+    assert names == ["INBOX", "INBOX.Two", "INBOX.one", "INBOX.three"], names
+    assert t.command("select iNBOX.one")[1].startswith("a OK") and t.command("delete inbox.Two")[1].startswith("a OK")
+
+
 @test(home_mailbox="")
 def an_mbox(system):
     path = system.mbox("kevin", message("One"), message("Two"))

@@ -47,7 +47,7 @@ impl Channel {
         loop {
             self.socket.writable().await?;
             match self.socket.try_io(Interest::WRITABLE, || descriptors::send(&self.socket, message, fds)) {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) if is_to_be_repeated(&e) => {}
                 result => return result,
             }
         }
@@ -64,7 +64,7 @@ impl Channel {
                 Ok((0, _)) => return Ok(None),
                 Ok((length, fds)) => return Ok(Some((&buffer[..length], fds))),
                 Err(e) if e.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) if is_to_be_repeated(&e) => {}
                 Err(e) => return Err(e),
             }
         }
@@ -75,4 +75,8 @@ impl Channel {
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+fn is_to_be_repeated(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

@@ -111,4 +111,6 @@ pub trait RawFile: Send + Sync {
     fn meta(&self) -> io::Result<Meta>;
     /// The descriptor, to be passed to another process or locked; the forgetful disk has none.
     fn fd(&self) -> Option<BorrowedFd<'_>>;
+    /// A descriptor for somebody who reads what the file holds now; the forgetful disk gives one of a copy.
+    fn lend(&self) -> io::Result<BorrowedFd<'_>>;
 }

@@ -7,6 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
 use crate::disk::{Access, Dir, Entry, File, Meta, RawDir, RawFile, Space};
 use crate::real::{RealDir, RealFile};
 
@@ -150,12 +153,18 @@ impl File {
         Self(Box::new(RealFile::new(fd)))
     }
 
-    /// A file on no disk, to be read by whoever is given its descriptor (memfd_create(2)).
+    /// A file on no disk with this content, for others to read who are given its descriptor; nobody can change it any more
+    /// (memfd_create(2)).
     ///
     /// # Errors
-    /// When there are no more descriptors.
-    pub fn in_memory() -> io::Result<Self> {
-        Ok(Self::from_fd(nix::sys::memfd::memfd_create(c"facteur", nix::sys::memfd::MFdFlags::MFD_CLOEXEC)?))
+    /// When there is no memory for it, or there are no more descriptors.
+    pub fn in_memory(content: &[u8]) -> io::Result<Self> {
+        let fd = memfd_create(c"facteur", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
+        let file = Self::from_fd(fd.try_clone()?);
+        file.write_at(content, 0)?;
+        let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
+        fcntl(fd, FcntlArg::F_ADD_SEALS(seals))?;
+        Ok(file)
     }
 
     /// A file of any disk.
@@ -221,6 +230,11 @@ impl File {
     #[must_use]
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.0.fd()
+    }
+
+    /// A descriptor for another process that reads what the file holds now.
+    pub fn lend(&self) -> io::Result<BorrowedFd<'_>> {
+        self.0.lend()
     }
 
     /// Copies the octets of `range` to `to` at `at`, in the kernel where both are real files.

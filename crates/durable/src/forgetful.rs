@@ -11,7 +11,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::disk::{Access, Dir, Entry, File, Kind, Meta, RawDir, RawFile, Space};
@@ -184,11 +185,20 @@ struct FakeDir {
 struct FakeFile {
     disk: Forgetful,
     node: usize,
+    lent: OnceLock<OwnedFd>,
+}
+
+impl FakeFile {
+    fn content(&self) -> io::Result<Vec<u8>> {
+        let world = self.disk.world();
+        world.powered()?;
+        world.content(self.node).map(<[u8]>::to_vec)
+    }
 }
 
 impl FakeDir {
     fn opened(&self, node: usize) -> Box<dyn RawFile> {
-        Box::new(FakeFile { disk: self.disk.clone(), node })
+        Box::new(FakeFile { disk: self.disk.clone(), node, lent: OnceLock::new() })
     }
 
     fn same_disk<'a>(&self, other: &'a dyn RawDir) -> io::Result<&'a Self> {
@@ -337,7 +347,7 @@ impl RawDir for FakeDir {
         Ok(Space { bytes: world.space.unwrap_or(1 << 40), inodes: 1 << 20 })
     }
 
-    fn fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 
@@ -385,8 +395,17 @@ impl RawFile for FakeFile {
         Ok(world.meta(self.node))
     }
 
-    fn fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
         None
+    }
+
+    fn lend(&self) -> io::Result<BorrowedFd<'_>> {
+        if let Some(lent) = self.lent.get() {
+            return Ok(lent.as_fd());
+        }
+        let copy = nix::sys::memfd::memfd_create(c"lent", nix::sys::memfd::MFdFlags::MFD_CLOEXEC)?;
+        std::os::unix::fs::FileExt::write_all_at(&std::fs::File::from(copy.try_clone()?), &self.content()?, 0)?;
+        Ok(self.lent.get_or_init(|| copy).as_fd())
     }
 }
 

@@ -260,6 +260,10 @@ impl RawFile for RealFile {
     fn fd(&self) -> Option<BorrowedFd<'_>> {
         Some(self.file.as_fd())
     }
+
+    fn lend(&self) -> io::Result<BorrowedFd<'_>> {
+        Ok(self.file.as_fd())
+    }
 }
 
 /// Has the disk begin with this file while those before it are waited for; what is wrong with it is told then.

@@ -9,8 +9,8 @@ use imap::command::Change;
 use imap::question::{Access, Changes, Look, Need, NewMessage, Trouble};
 use imap::{Answer, Question};
 use mail::date::Moment;
-use mail::{Flags, Uid};
-use mailstore::{Error, FlagChange, Reading};
+use mail::{Flag, Flags, Uid};
+use mailstore::{Error, FlagChange, Mailbox, Reading};
 
 use crate::follower::Follower;
 use crate::lookup;
@@ -115,7 +115,7 @@ impl ImapWorld {
                 self.with_open(move |shared| store(shared, &uids, &flag_change(change, flags))).await
             }
             Question::Expunge(uids) => {
-                self.with_open(move |shared| shared.change(|mailbox| mailbox.expunge(&uids)).map(Answer::Expunged))
+                self.with_open(move |shared| shared.change(|mailbox| expunge(mailbox, &uids)).map(Answer::Expunged))
                     .await
             }
             Question::Search(uids, test) => {
@@ -253,6 +253,14 @@ fn store(shared: &Shared, uids: &[Uid], change: &FlagChange) -> Result<Answer, E
     let state = shared.lock();
     let flags = |uid: &Uid| state.mailbox.flags(*uid).map(|flags| (*uid, flags.clone()));
     Ok(Answer::Stored(uids.iter().filter_map(flags).collect()))
+}
+
+/// Only what is marked as deleted now: the session may not have heard yet that another one took the mark away.
+fn expunge(mailbox: &mut Mailbox, uids: &[Uid]) -> Result<Vec<Uid>, Error> {
+    mailbox.refresh()?;
+    let is_marked = |uid: &&Uid| mailbox.flags(**uid).is_some_and(|flags| flags.has(Flag::Deleted));
+    let marked: Vec<Uid> = uids.iter().filter(is_marked).copied().collect();
+    mailbox.expunge(&marked)
 }
 
 fn flag_change(change: Change, flags: Flags) -> FlagChange {

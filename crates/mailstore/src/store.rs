@@ -173,7 +173,14 @@ impl Store {
             && !text.chars().any(|c| c.is_control() || c == '/' && separator != '/')
             && text.split(separator).all(level);
         let ours = separator == '/' && text.split(separator).any(|level| level.ends_with(".lock"));
-        if fine && !ours { Ok(MailboxName(text.to_owned())) } else { Err(Error::BadName) }
+        if !fine || ours {
+            return Err(Error::BadName);
+        }
+        // As its first level too INBOX is one, in whatever case: no client expects another beside it.
+        Ok(MailboxName(match text.split_once(separator) {
+            Some((first, below)) if first.eq_ignore_ascii_case("INBOX") => format!("INBOX{separator}{below}"),
+            _ => text.to_owned(),
+        }))
     }
 
     /// All mailboxes, INBOX first, then by name; levels without a mailbox of their own included.

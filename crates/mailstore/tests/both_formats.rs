@@ -215,3 +215,27 @@ fn deliver(home: &Path, which: usize, number: u32) {
         mailstore::mbox::append(&dir.subdir("spool").expect("spool"), "kevin", &content, &how).expect("append");
     }
 }
+
+/// RFC 9051 §2.3.1.1: whoever comes after has other uids, be it in the same second.
+#[test]
+fn a_name_that_is_used_again_has_a_later_uidvalidity() {
+    let home = tempfile::tempdir().expect("tempdir");
+    for store in stores(home.path()) {
+        let [trash, aside] = ["Trash", "Aside"].map(|name| store.name(name).expect("a name"));
+        let mut last = 0;
+        for round in 0..4 {
+            store.create(&trash).expect("create");
+            let mut mailbox = store.mailbox(&trash).expect("open");
+            mailbox.append(&[message("Subject: a\r\n\r\none\r\n")]).expect("append");
+            let validity = mailbox.snapshot().uid_validity.get();
+            assert!(validity > last, "{validity} after {last}");
+            last = validity;
+            drop(mailbox);
+            if round == 2 {
+                store.rename(&trash, &aside).expect("rename");
+            } else {
+                store.delete(&trash).expect("delete");
+            }
+        }
+    }
+}

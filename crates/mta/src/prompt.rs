@@ -9,12 +9,13 @@
 //! | state of the message | smtpd knows | qmgr knows | leads on | a crash or power cut leaves |
 //! |---|---|---|---|---|
 //! | offered | the image, a client that waits | in delivery, lent | `Delivered` or `Commit`, or smtpd's patience ends: `TakenBack` | nothing promised: the client sends it again; perhaps copies in mailboxes |
-//! | delivered | the client may be answered, the image used again | nothing but its name | `LetGo` | mail in its mailboxes, durably |
+//! | delivered | the client may be answered | nothing but its name | `LetGo` | mail in its mailboxes, durably |
 //! | to be committed | synced, then renamed to `incoming/ID`, directory synced: **the promise** | in delivery, lent; writes no record | the wake-up, or a look at `incoming` | as with any message that comes in |
 //! | committed | the client may be answered | moves it to `active`: its own; reads that file from now on | as any message | as any message |
 //!
-//! When the connection breaks, smtpd commits what it has offered, and qmgr sees what it has through and forgets it: the
-//! directories tell what became of it. One that is delivered while smtpd is committing it goes as soon as it is committed.
+//! When the connection breaks, smtpd commits what it has offered, and qmgr sees what it has through: the directories tell what
+//! became of it. One that is delivered while smtpd is committing it goes as soon as it is committed, also when smtpd is not heard
+//! any more. qmgr that is told to end borrows nothing, and waits for what smtpd may be taking back.
 
 use handover::packet::{Malformed, Packed, Reader, Writer};
 use mail::QueueId;
@@ -29,7 +30,7 @@ pub(crate) enum Said {
     Offered(QueueId),
     /// This one took too long and is being committed.
     TakenBack(QueueId),
-    /// The image of this delivered message is used otherwise; its name means nothing any more.
+    /// The name of this delivered message means nothing any more.
     LetGo(QueueId),
 }
 

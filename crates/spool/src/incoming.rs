@@ -151,18 +151,17 @@ impl Incoming {
         shared(messages, Dir::sync_shared).into_iter().map(|message| message.map(Self::promised)).collect()
     }
 
-    /// Puts a small message as its queue file would be into `image`, for somebody who may have it where it belongs before it
-    /// is promised. On the disk there is nothing of it yet: [`Incoming::commit`] may still follow.
+    /// A small message as its queue file would be, for somebody who may have it where it belongs before it is promised. On
+    /// the disk there is nothing of it yet: [`Incoming::commit`] may still follow.
     ///
     /// # Errors
     /// When there is no memory for it; or it is not [small](Incoming::is_small).
-    pub fn copy_to(&mut self, image: &File) -> io::Result<()> {
+    pub fn image(&mut self) -> io::Result<File> {
         if !self.is_small() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         self.seal()?;
-        image.set_len(self.buffer.len() as u64)?;
-        image.write_at(&self.buffer, 0)
+        File::in_memory(&self.buffer)
     }
 
     /// All of a small message is in the buffer, as its file will be.

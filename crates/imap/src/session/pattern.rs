@@ -5,19 +5,20 @@ use alloc::vec::Vec;
 
 /// Whether a name matches. Takes time in proportion to the product of both lengths, whatever the pattern.
 pub(super) fn matches(pattern: &[u8], name: &str, separator: char) -> bool {
-    // INBOX is the one name without regard to case.
-    let inbox = name == "INBOX";
-    let same = |wanted: u8, octet: u8| if inbox { wanted.eq_ignore_ascii_case(&octet) } else { wanted == octet };
+    // INBOX, alone or as the first level, is the one name without regard to case.
+    let first = name.split(separator).next();
+    let free = if first == Some("INBOX") { "INBOX".len() } else { 0 };
+    let same = |wanted: u8, octet: u8, at| wanted == octet || at < free && wanted.eq_ignore_ascii_case(&octet);
     let mut reached = vec![false; pattern.len() + 1];
     reached[0] = true;
     spread(pattern, &mut reached);
-    for octet in name.bytes() {
+    for (place, octet) in name.bytes().enumerate() {
         let mut next = vec![false; pattern.len() + 1];
         for (at, wanted) in pattern.iter().enumerate().filter(|(at, _)| reached[*at]) {
             match wanted {
                 b'*' => next[at] = true,
                 b'%' => next[at] = char::from(octet) != separator,
-                _ => next[at + 1] |= same(*wanted, octet),
+                _ => next[at + 1] |= same(*wanted, octet, place),
             }
         }
         spread(pattern, &mut next);
@@ -53,7 +54,10 @@ mod tests {
             ("a.%", "a.b", true),
             ("a.%", "a.b.c", false),
             ("inbox", "INBOX", true),
-            ("Inbox.%", "INBOX.a", false),
+            ("Inbox.%", "INBOX.a", true),
+            ("Inbox.%", "INBOX.A", true),
+            ("Inbox.a", "INBOX.A", false),
+            ("inboxes", "INBOXES", false),
             ("*c", "a.b.c", true),
             ("", "a", false),
             ("", "", true),

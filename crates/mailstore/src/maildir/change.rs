@@ -184,18 +184,19 @@ impl Maildir {
         Ok(others)
     }
 
-    /// Gives letters to keywords that have none.
+    /// Gives letters to keywords that have none; when all are taken, those that no message bears any more.
     fn need_keywords<'a>(&mut self, all: impl IntoIterator<Item = &'a Flags>) -> Result<(), Error> {
-        let missing = |keywords: &Keywords, name: &String| keywords.letter(name).is_none();
-        let wanted: Vec<&String> =
-            all.into_iter().flat_map(|flags| &flags.keywords).filter(|name| missing(&self.keywords, name)).collect();
-        if wanted.is_empty() {
+        let missing = |keywords: &Keywords, name: &str| keywords.letter(name).is_none();
+        let wanted: Vec<&String> = all.into_iter().flat_map(|flags| &flags.keywords).collect();
+        if !wanted.iter().any(|name| missing(&self.keywords, name)) {
             return Ok(());
         }
         let _lock = LockFile::take(&self.dir, "dovecot-keywords.lock", self.tree.timeout)?;
         let mut table = Keywords::read(&self.dir)?;
-        for keyword in wanted {
-            if !table.add(keyword) {
+        if !wanted.iter().all(|keyword| table.add(keyword)) {
+            self.look_harder()?;
+            table.keep(|name| self.bears(name) || wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(name)));
+            if !wanted.iter().all(|keyword| table.add(keyword)) {
                 return Err(Error::KeywordLimit);
             }
         }

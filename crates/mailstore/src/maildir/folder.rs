@@ -259,8 +259,15 @@ impl Maildir {
         &self.snapshot
     }
 
+    /// When all letters are taken, those that no message bears are free.
     pub(crate) fn keywords(&self) -> Vec<String> {
-        self.keywords.names().map(str::to_owned).collect()
+        let is_full = self.keywords.is_full();
+        self.keywords.names().filter(|name| !is_full || self.bears(name)).map(str::to_owned).collect()
+    }
+
+    /// Some message has this keyword.
+    pub(super) fn bears(&self, keyword: &str) -> bool {
+        self.snapshot.messages.iter().any(|message| message.flags.keywords.contains(keyword))
     }
 }
 

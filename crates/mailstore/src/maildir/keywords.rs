@@ -57,6 +57,20 @@ impl Keywords {
         self.names.iter().flatten().map(String::as_str)
     }
 
+    /// All letters are taken.
+    pub(crate) fn is_full(&self) -> bool {
+        self.names().count() >= MOST
+    }
+
+    /// Takes the letters of all others away.
+    pub(crate) fn keep(&mut self, is_kept: impl Fn(&str) -> bool) {
+        for name in &mut self.names {
+            if name.as_deref().is_some_and(|name| !is_kept(name)) {
+                *name = None;
+            }
+        }
+    }
+
     /// Gives `keyword` a letter. `false` when all letters are taken.
     pub(crate) fn add(&mut self, keyword: &str) -> bool {
         if self.letter(keyword).is_some() {

@@ -382,6 +382,32 @@ fn mailboxes_made_renamed_and_deleted_are_so_after_every_cut() {
 }
 
 #[test]
+fn letters_that_no_message_bears_are_given_again() {
+    let place = Place::new();
+    place.put("new/1.M1P1.vm", MESSAGE);
+    let mut maildir = place.open();
+    let flags = |names: &[String]| {
+        let mut flags = Flags::default();
+        flags.keywords.extend(names.iter().cloned());
+        flags
+    };
+    let all: Vec<String> = (0..26).map(|number| format!("k{number}")).collect();
+    let first = maildir.snapshot().messages[0].uid;
+    maildir.set_flags(&[first], &FlagChange::Add(flags(&all))).expect("26");
+    let more = flags(&["late".to_owned(), "k4".to_owned()]);
+    assert!(matches!(maildir.set_flags(&[first], &FlagChange::Add(more.clone())), Err(Error::KeywordLimit)));
+    assert_eq!(maildir.keywords().len(), 26);
+    maildir.set_flags(&[first], &FlagChange::Remove(flags(&all[3..5]))).expect("two less");
+    assert_eq!(maildir.keywords().len(), 24);
+    maildir.set_flags(&[first], &FlagChange::Add(more)).expect("room again");
+    let table = place.read("dovecot-keywords");
+    assert!(table.contains(" late\n") && table.contains(" k4\n") && !table.contains(" k3\n"), "{table}");
+    let again = place.open();
+    let keywords = &again.snapshot().messages[0].flags.keywords;
+    assert!(keywords.len() == 26 && keywords.contains("late") && keywords.contains("k25"), "{keywords:?}");
+}
+
+#[test]
 fn keywords_and_validities_survive_every_cut() {
     at_every_step_and_sync(
         4,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use durable::{Dir, Kind};
 
-use super::folder::Mbox;
+use super::folder::{Mbox, name_is_free};
 use super::lock::{Missing, Place};
 use crate::Error;
 use crate::maildir::delivery::ensure_ours;
@@ -116,6 +116,7 @@ impl Files {
             Ok(Kind::File) => {
                 let _locked = self.place(dir.clone(), file).lock_to_write(Missing::Fail)?;
                 dir.unlink(file)?;
+                name_is_free();
             }
             Ok(Kind::Dir) => dir.remove_dir(file).map_err(|_| Error::InUse)?,
             _ => return Err(Error::NoMailbox),
@@ -141,6 +142,7 @@ impl Files {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(Error::AlreadyExists),
             other => other?,
         }
+        name_is_free();
         target.sync_shared()?;
         Ok(dir.sync_shared()?)
     }

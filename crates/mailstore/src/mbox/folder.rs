@@ -8,6 +8,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use durable::{Access, File};
@@ -207,25 +208,15 @@ impl Mbox {
             Some(from) => {
                 let first = pseudo.or_else(|| self.entries.get(from).cloned());
                 let offset = first.map_or(0, |entry| entry.start);
-                let end = self.render_from(locked, from, (dropped, first_kept))?;
-                journal::replace_end(&self.place, &locked.file, offset, end)?;
+                let kept = (from..self.entries.len()).filter(|at| !dropped.contains(at));
+                journal::replace_end(&self.place, &locked.file, offset, |end| {
+                    kept.into_iter().try_for_each(|at| {
+                        render::message(&locked.file, &self.entries[at], &self.notes(at, first_kept), end)
+                    })
+                })?;
             }
         }
         self.reread(locked)
-    }
-
-    fn render_from(
-        &self,
-        locked: &Locked,
-        from: usize,
-        (dropped, first_kept): (&HashSet<usize>, Option<usize>),
-    ) -> Result<Vec<u8>, Error> {
-        let mut end = Vec::new();
-        for at in (from..self.entries.len()).filter(|at| !dropped.contains(at)) {
-            let notes = self.notes(at, first_kept);
-            end.extend(render::message(&locked.file, &self.entries[at], &notes)?);
-        }
-        Ok(end)
     }
 
     fn notes(&self, at: usize, first_kept: Option<usize>) -> Notes<'_> {
@@ -389,9 +380,22 @@ impl Mbox {
     }
 }
 
-fn clock_validity() -> Result<UidValidity, Error> {
+/// No mailbox that is new from now on gets an earlier UIDVALIDITY than this.
+static EARLIEST: AtomicU32 = AtomicU32::new(0);
+
+/// A mailbox lost its name, which another one may have in this same second: its uids are not those.
+pub(super) fn name_is_free() {
+    let later = |earliest: u32| Some(earliest.max(clock()).saturating_add(1));
+    let _ = EARLIEST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
+}
+
+fn clock() -> u32 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    UidValidity::new(u32::try_from(now).unwrap_or(u32::MAX)).ok_or(Error::NoMailbox)
+    u32::try_from(now).unwrap_or(u32::MAX)
+}
+
+fn clock_validity() -> Result<UidValidity, Error> {
+    UidValidity::new(clock().max(EARLIEST.load(Ordering::Relaxed))).ok_or(Error::NoMailbox)
 }
 
 /// A later UIDVALIDITY than `old`.

@@ -5,6 +5,7 @@
 use durable::File;
 use mail::{Flag, Flags, Uid};
 
+use super::journal::NewEnd;
 use super::parse::{Base, Entry};
 use crate::Error;
 
@@ -75,19 +76,18 @@ pub(crate) fn header(file: &File, entry: &Entry) -> Result<Vec<u8>, Error> {
     Ok(header)
 }
 
-/// The whole message with these notes, `From ` line and dividing empty line included.
-pub(crate) fn message(file: &File, entry: &Entry, notes: &Notes<'_>) -> Result<Vec<u8>, Error> {
-    let mut text = Vec::new();
-    read_to(file, entry.start..entry.header, &mut text)?;
-    text.extend(header(file, entry)?);
-    text.extend_from_slice(notes.text().as_bytes());
-    text.push(b'\n');
-    read_to(file, entry.body..entry.end, &mut text)?;
-    if !text.ends_with(b"\n") {
-        text.push(b'\n');
+/// Writes the whole message with these notes, `From ` line and dividing empty line included.
+pub(crate) fn message(file: &File, entry: &Entry, notes: &Notes<'_>, into: &mut NewEnd<'_>) -> Result<(), Error> {
+    into.copy(file, entry.start..entry.header)?;
+    into.push(&header(file, entry)?)?;
+    into.push(notes.text().as_bytes())?;
+    into.push(b"\n")?;
+    into.copy(file, entry.body..entry.end)?;
+    let mut last = *b"\n";
+    if entry.body < entry.end {
+        file.read_exact_at(&mut last, entry.end - 1)?;
     }
-    text.push(b'\n');
-    Ok(text)
+    into.push(if last == *b"\n" { b"\n" } else { b"\n\n" })
 }
 
 pub(crate) fn read_to(file: &File, range: std::ops::Range<u64>, into: &mut Vec<u8>) -> Result<(), Error> {

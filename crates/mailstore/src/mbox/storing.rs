@@ -121,7 +121,7 @@ impl Mbox {
             text.extend(from_line("", message.date.at_offset(self.offset)).into_bytes());
             text.extend(with_notes(message.content, &notes));
         }
-        journal::replace_end(&self.place, &locked.file, old, text)
+        journal::replace_end(&self.place, &locked.file, old, |end| end.push(&text))
     }
 
     fn new_notes<'a>(&'a self, (uid, flags): (Uid, &'a Flags), is_first: bool) -> Notes<'a> {

@@ -302,6 +302,54 @@ fn each_sync_of_a_rewrite_counts() {
     );
 }
 
+/// Of messages longer than the pieces in which they are written: their first uids, and one that goes from before them.
+#[test]
+fn a_mailbox_of_others_is_taken_over_whenever_the_power_goes() {
+    let body = |number: u32| format!("Line {number} of some length, again and again.\n").repeat(9);
+    let message = |number| format!("From root@vm  Fri Nov 20 16:11:07 2026\nSubject: {number}\n\n{}\n", body(number));
+    let foreign: String = (1..=3).map(message).collect();
+    let shown = |number| format!("Subject: {number}\r\n\r\n{}", body(number).replace('\n', "\r\n"));
+    at_every_step(
+        6,
+        |dir| put(dir, &foreign),
+        |dir| try_open(dir).is_ok_and(|mut mbox| mbox.expunge(&[uid(1)]).is_ok()),
+        |cut, promised, dir| {
+            let found = bodies(dir);
+            let all: Vec<String> = (1..=3).map(shown).collect();
+            assert!(found == all[1..] || !promised && found == all, "{cut:?}: {found:?}");
+            assert_eq!(uids(&open(dir)).last(), Some(&3), "{cut:?}");
+        },
+    );
+}
+
+/// As the layout says, and as it was written by the first that wrote any.
+#[test]
+fn a_journal_is_read_as_it_always_was() {
+    let (old, new) =
+        ("From a@b  Fri Nov 20 16:11:07 2026\n\nold\n\n", "From a@b  Fri Nov 20 16:11:07 2026\n\nnewer\n\n");
+    let fnv = |parts: &[&[u8]]| {
+        parts.concat().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| {
+            (hash ^ u64::from(*octet)).wrapping_mul(0x0000_0100_0000_01b3)
+        })
+    };
+    let before = PLAIN.len() as u64;
+    let numbers = [before, before + old.len() as u64, fnv(&[old.as_bytes()]), fnv(&[]), new.len() as u64];
+    let mut journal = b"facteur-mbox-journal 1\n".to_vec();
+    numbers.iter().for_each(|number| journal.extend(number.to_le_bytes()));
+    let hash = fnv(&[&journal, new.as_bytes()]);
+    journal.extend(hash.to_le_bytes());
+    journal.extend_from_slice(new.as_bytes());
+    for torn in [old, &new[..old.len()], new] {
+        let dir = dir_with(&format!("{PLAIN}{torn}"));
+        dir.create(".kevin.facteur-journal", 0o600).and_then(|file| file.append(&journal)).expect("written");
+        let place = Place { dir: dir.clone(), name: "kevin".into(), privileged: None, timeout: Duration::ZERO };
+        let file = dir.open_file("kevin", durable::Access::ReadWrite).expect("open");
+        super::journal::recover(&place, &file).expect("recovered");
+        let end = if torn == old { old } else { new };
+        assert_eq!(text(&dir), format!("{PLAIN}{end}"), "{torn:?}");
+    }
+}
+
 /// A writer whose power failed; its holder is gone, whoever has its number now.
 #[test]
 fn a_reader_does_not_show_a_torn_message() {

@@ -22,7 +22,14 @@ pub struct Body {
 
 enum Octets {
     Whole(Vec<u8>),
-    Pieces(Reading),
+    Pieces(Pieces),
+}
+
+/// A message of which the piece read last is kept: small parts stand in it by the thousand.
+struct Pieces {
+    reading: Reading,
+    at: u64,
+    piece: Vec<u8>,
 }
 
 impl Body {
@@ -33,7 +40,7 @@ impl Body {
     pub fn open(mailbox: &mut Mailbox, uid: Uid) -> Result<Self, Error> {
         let mut octets = match mailbox.size(uid)? {
             0..=AT_ONCE => Octets::Whole(mailbox.read(uid)?),
-            _ => Octets::Pieces(mailbox.begin(uid)?),
+            _ => Octets::Pieces(Pieces { reading: mailbox.begin(uid)?, at: 0, piece: Vec::new() }),
         };
         let scanned = octets.scan(mailbox)?;
         Ok(Self { octets, scanned })
@@ -68,8 +75,19 @@ impl Octets {
                 let rest = usize::try_from(at).ok().and_then(|at| octets.get(at..)).unwrap_or_default();
                 Ok(rest[..rest.len().min(limit)].to_vec())
             }
-            Self::Pieces(reading) => mailbox.read_from(reading, at, limit),
+            Self::Pieces(pieces) => pieces.read(mailbox, at, limit),
         }
+    }
+}
+
+impl Pieces {
+    fn read(&mut self, mailbox: &mut Mailbox, at: u64, limit: usize) -> Result<Vec<u8>, Error> {
+        if !(self.at..self.at + self.piece.len() as u64).contains(&at) {
+            self.piece = mailbox.read_from(&mut self.reading, at, PIECE)?;
+            self.at = at;
+        }
+        let rest = usize::try_from(at - self.at).ok().and_then(|from| self.piece.get(from..)).unwrap_or_default();
+        Ok(rest[..rest.len().min(limit)].to_vec())
     }
 }
 

@@ -310,3 +310,6 @@ fn make_last(spool: &Spool, removals: &Receiver<Finished>, reports: &UnboundedSe
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

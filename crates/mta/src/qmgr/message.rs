@@ -169,7 +169,7 @@ impl Message {
             arrival: file.arrival,
             active: SystemTime::now(),
             content: file.content.clone(),
-            descriptor: file.file.fd().and_then(|fd| fd.try_clone_to_owned().ok()).map(Arc::new),
+            descriptor: file.file.lend().and_then(|fd| fd.try_clone_to_owned()).ok().map(Arc::new),
             open: slots.iter().filter(|slot| slot.state == State::Open).count(),
             slots,
             file: Arc::new(Mutex::new(file)),

@@ -15,6 +15,8 @@ pub mod link;
 pub mod message;
 mod prompt;
 mod ready;
+#[cfg(test)]
+pub(crate) mod rig;
 mod run;
 pub mod settle;
 mod state;
@@ -51,6 +53,8 @@ const LOOK: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// How long local may finish what it has when qmgr is told to end.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+/// For so long after no more is borrowed a lender may be taking back what was just delivered, and commit it.
+const CROSSING: Duration = Duration::from_millis(200);
 /// Parts of messages older than this that nobody writes any more are removed.
 const STALE: Duration = Duration::from_secs(3600);
 
@@ -166,15 +170,17 @@ async fn end(
     (ears, mut lent): (UnixDatagram, UnboundedReceiver<prompt::Event>),
 ) {
     let deadline = Instant::now() + LAST_WORDS;
+    let crossed = Instant::now() + CROSSING;
     let mut datagram = vec![0; 64 * 1024];
     qmgr.close();
-    while !qmgr.is_at_rest() || qmgr.owes() {
+    while !qmgr.is_at_rest() || qmgr.owes() || qmgr.delivered.len() > 0 && Instant::now() < crossed {
         tokio::select! {
             Some(event) = happened.recv() => qmgr.local_happened(event),
             Some(event) = relayed.recv() => qmgr.relay_happened(event),
             Some(report) = reported.recv() => qmgr.reported(report),
             Some(event) = lent.recv() => qmgr.lender_said(event),
             Ok(length) = ears.recv(&mut datagram) => qmgr.heard(&datagram[..length]),
+            () = tokio::time::sleep_until(crossed), if Instant::now() < crossed => {}
             () = tokio::time::sleep_until(deadline) => break,
         }
     }

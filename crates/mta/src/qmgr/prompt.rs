@@ -4,6 +4,7 @@
 //! written. When all are, smtpd hears of it and the message is forgotten. When anything else is to be done about it, smtpd is
 //! asked to commit it; once it stands in `incoming` it is moved to `active`, and is ours.
 
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
@@ -23,6 +24,8 @@ use super::windows::Age;
 use crate::orders::{self, Door};
 use crate::prompt::{Answer, SOCKET, Said};
 
+/// Of so many messages whose lender was lost before he let them go it is remembered that they are delivered.
+const MOST_LEFT: usize = 4096;
 /// With so many in delivery none is borrowed: mail would wait for its turn rather than be delivered at once.
 const MOST: usize = 256;
 
@@ -36,6 +39,53 @@ pub(super) enum Event {
     LetGo(QueueId),
     /// The lender is gone.
     Gone(u64),
+}
+
+/// Messages delivered on loan. Should one stand in `incoming` it has been committed in vain, and goes.
+#[derive(Default)]
+pub(super) struct Delivered {
+    /// Not let go yet, with the lender's connection; `None`: he is lost.
+    by: HashMap<QueueId, Option<u64>>,
+    /// Those of lost lenders, oldest first; some may be gone.
+    left: VecDeque<QueueId>,
+    /// Their lenders commit them.
+    coming: HashSet<QueueId>,
+}
+
+impl Delivered {
+    pub(super) fn len(&self) -> usize {
+        self.by.len()
+    }
+
+    fn insert(&mut self, id: QueueId, connection: u64) {
+        self.by.insert(id, Some(connection));
+    }
+
+    /// Nobody can commit this one any more. False: it is none of these.
+    fn let_go(&mut self, id: QueueId) -> bool {
+        self.coming.remove(&id);
+        self.by.remove(&id).is_some()
+    }
+
+    fn taken_back(&mut self, id: QueueId) {
+        if self.by.contains_key(&id) {
+            self.coming.insert(id);
+        }
+    }
+
+    /// One whose lender is lost; the oldest of too many is forgotten.
+    fn leave(&mut self, id: QueueId) -> Option<QueueId> {
+        self.by.insert(id, None);
+        self.left.push_back(id);
+        if self.left.len() <= MOST_LEFT {
+            return None;
+        }
+        self.left.pop_front().filter(|oldest| self.let_go(*oldest))
+    }
+
+    fn of(&self, connection: u64) -> Vec<QueueId> {
+        self.by.iter().filter(|(_, of)| **of == Some(connection)).map(|(id, _)| *id).collect()
+    }
 }
 
 /// Whoever lent a message.
@@ -82,7 +132,7 @@ impl Qmgr {
             Event::Offered(lender, id, file) => self.offered(lender, id, file),
             Event::TakenBack(id) => self.taken_back(id),
             Event::LetGo(id) => {
-                if self.delivered.remove(&id).is_some() {
+                if self.delivered.let_go(id) {
                     self.forget(id);
                 }
             }
@@ -119,7 +169,11 @@ impl Qmgr {
             Stage::Lent => loan.ask(id),
             Stage::Orphan => {
                 self.active.remove(&id);
-                self.forget(id);
+                if is_delivered {
+                    self.leave(id);
+                } else {
+                    self.forget(id);
+                }
                 self.scan(Queue::Incoming);
             }
         }
@@ -131,6 +185,14 @@ impl Qmgr {
         if let Some(loan) = loan.filter(|loan| loan.stage == Stage::Lent) {
             loan.stage = Stage::Asked;
         }
+        self.delivered.taken_back(id);
+    }
+
+    /// The lender of this delivered message is lost, and may not know that it is; should he have committed it, it goes.
+    fn leave(&mut self, id: QueueId) {
+        if let Some(oldest) = self.delivered.leave(id) {
+            self.forget(oldest);
+        }
     }
 
     /// A message stands in `incoming`.
@@ -140,7 +202,7 @@ impl Qmgr {
                 loan.stage = Stage::Moving;
                 let _ = self.fetch.send(Fetch::Adopt(id));
             }
-        } else if self.delivered.remove(&id).is_some() {
+        } else if self.delivered.let_go(id) {
             let _ = self.fetch.send(Fetch::Discard(id));
         } else {
             self.is_ready(id, Queue::Incoming);
@@ -164,11 +226,7 @@ impl Qmgr {
     }
 
     fn lender_is_gone(&mut self, connection: u64) {
-        let let_go: Vec<_> = self.delivered.iter().filter(|(_, of)| **of == connection).map(|(id, _)| *id).collect();
-        for id in let_go {
-            self.delivered.remove(&id);
-            self.forget(id);
-        }
+        self.delivered.of(connection).into_iter().for_each(|id| self.leave(id));
         let mut idle = Vec::new();
         for (id, message) in &mut self.active {
             let Some(loan) = message.loan.as_mut().filter(|loan| loan.lender.connection == connection) else {
@@ -204,16 +262,16 @@ impl Qmgr {
         }
     }
 
-    /// Something is on loan.
+    /// Something is on loan, or being committed although it is delivered.
     pub(super) fn owes(&self) -> bool {
-        self.active.values().any(|message| message.loan.is_some())
+        self.active.values().any(|message| message.loan.is_some()) || !self.delivered.coming.is_empty()
     }
 }
 
 impl Message {
     /// From now on its queue file is this one, whose octets are the same.
     fn use_file(&mut self, file: File) {
-        self.descriptor = file.fd().and_then(|fd| fd.try_clone_to_owned().ok()).map(Arc::new);
+        self.descriptor = file.lend().and_then(|fd| fd.try_clone_to_owned()).ok().map(Arc::new);
         self.file.lock().unwrap_or_else(PoisonError::into_inner).file = file;
     }
 
@@ -277,3 +335,6 @@ fn read(packet: &[u8], files: Vec<OwnedFd>, lender: &Lender, to: &UnboundedSende
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,7 @@ use super::control::{self, Said};
 use super::deliver::{Locals, Relays};
 use super::disk::{Fetch, Record, Report};
 use super::message::{Message, Slot, Urgent, Wish};
+use super::prompt::Delivered;
 use super::ready::Ready;
 use super::settle::{Policy, Settled, Settlement, spread};
 use super::waiting::Waiting;
@@ -33,8 +34,8 @@ pub(super) struct Qmgr {
     pub(super) locals: Locals,
     pub(super) relays: Relays,
     pub(super) active: HashMap<QueueId, Message>,
-    /// Delivered messages that their lenders have not let go yet, with the lenders' connections.
-    pub(super) delivered: HashMap<QueueId, u64>,
+    /// Delivered messages that their lenders have not let go yet.
+    pub(super) delivered: Delivered,
     /// Nothing is borrowed any more.
     pub(super) closing: bool,
     pub(super) fetch: Sender<Fetch>,
@@ -72,7 +73,7 @@ impl Qmgr {
             locals,
             relays,
             active: HashMap::new(),
-            delivered: HashMap::new(),
+            delivered: Delivered::default(),
             closing: false,
             fetch,
             record,

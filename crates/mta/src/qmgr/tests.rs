@@ -23,7 +23,7 @@ fn address(text: &str) -> Address {
     Address::parse(text).expect(text)
 }
 
-fn policy() -> Policy {
+pub(super) fn policy() -> Policy {
     let lifetime = Duration::from_secs(5 * 86_400);
     Policy {
         sender: crate::bounce::tests::sender(""),
@@ -35,7 +35,7 @@ fn policy() -> Policy {
     }
 }
 
-fn enter(root: &Dir, recipients: &[&str]) -> QueueId {
+pub(super) fn enter(root: &Dir, recipients: &[&str]) -> QueueId {
     let spool = Spool::create(root).expect("a spool");
     let recipients = recipients.iter().map(|text| Recipient::new(address(text))).collect();
     let envelope = Envelope { reverse_path: Some(address("kevin@m3102.com")), recipients, ..Envelope::default() };
@@ -51,7 +51,7 @@ fn take(spool: &Spool, queue: Queue, id: QueueId) -> Message {
     Message::new(spool.read(Queue::Active, id).expect("readable"), Age::Fresh)
 }
 
-fn sent() -> Outcome {
+pub(super) fn sent() -> Outcome {
     Outcome::Sent(EnhancedStatus::OK, "delivered to maildir".into())
 }
 
@@ -63,7 +63,7 @@ fn never() -> Outcome {
     Outcome::Bounced(EnhancedStatus::new(5, 1, 1), "unknown user".into())
 }
 
-fn settlement(message: Message) -> Settlement {
+pub(super) fn settlement(message: Message) -> Settlement {
     Settlement {
         id: message.id,
         sent: message.lots(Slot::succeeded),
@@ -269,15 +269,38 @@ fn success_of_an_address_that_stands_for_many_is_told_once() {
     assert_eq!(told, [(0, Action::Expanded)]);
 }
 
-#[test]
-fn what_is_flushed_before_the_queue_was_listed_is_tried_all_the_same() {
+/// qmgr, and what it wants of the disk.
+fn without_disk() -> (Qmgr, std::sync::mpsc::Receiver<Fetch>) {
     let (fetch, fetched) = std::sync::mpsc::channel();
     let (orders, relays) = (tokio::sync::mpsc::unbounded_channel().0, tokio::sync::mpsc::unbounded_channel().0);
     let dir = tempfile::tempdir().expect("a directory");
     let config = config::Config::load(dir.path()).expect("a configuration");
     let begin = Begin { router: Router::new(&config), cleanup: Cleanup::new(&config), policy: policy() };
     let relays = Relays::new(relays, super::pace(&config));
-    let mut qmgr = Qmgr::new((fetch, std::sync::mpsc::channel().0), Locals::new(orders), relays, begin);
+    (Qmgr::new((fetch, std::sync::mpsc::channel().0), Locals::new(orders), relays, begin), fetched)
+}
+
+/// A fault of the disk when it was listed at start must not leave its mail there until the next start.
+#[test]
+fn a_directory_that_could_not_be_listed_is_listed_again() {
+    let (mut qmgr, fetched) = without_disk();
+    qmgr.scan_all();
+    qmgr.reported(Report::Unlisted(Queue::Active));
+    qmgr.reported(Report::Unlisted(Queue::Deferred));
+    let listed = || {
+        let queue = |fetch| if let Fetch::Scan(queue) = fetch { Some(queue) } else { None };
+        fetched.try_iter().filter_map(queue).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(), [Queue::Active, Queue::Incoming, Queue::Deferred]);
+    qmgr.look();
+    assert_eq!(listed(), [Queue::Incoming, Queue::Active, Queue::Deferred]);
+    qmgr.look();
+    assert_eq!(listed(), [Queue::Incoming], "once it worked");
+}
+
+#[test]
+fn what_is_flushed_before_the_queue_was_listed_is_tried_all_the_same() {
+    let (mut qmgr, fetched) = without_disk();
     let taken = |qmgr: &mut Qmgr| {
         qmgr.take_up();
         let taken = |fetch| if let Fetch::Take(id, Queue::Deferred) = fetch { Some(id) } else { None };

@@ -58,20 +58,20 @@ impl Committer {
         let (done, mut outcome) = oneshot::channel();
         let job = Job { message, done };
         match self.offer(job) {
-            Ok(()) => {
+            Some(job) => self.commits.send(job).map_err(|_| gone())?,
+            None => {
                 if let Ok(outcome) = tokio::time::timeout(PATIENCE, &mut outcome).await {
                     return outcome.map_err(|_| gone())?;
                 }
                 self.prompt.take_back(id).into_iter().for_each(|job| self.queue(job));
             }
-            Err(job) => self.commits.send(job).map_err(|_| gone())?,
         }
         outcome.await.map_err(|_| gone())?
     }
 
     /// A small message goes to qmgr at once, if it listens; others come back.
-    fn offer(&self, job: Job) -> Result<(), Job> {
-        if job.message.is_small() && self.prompt.is_open() { self.prompt.offer(job) } else { Err(job) }
+    fn offer(&self, job: Job) -> Option<Job> {
+        if job.message.is_small() && self.prompt.is_open() { self.prompt.offer(job) } else { Some(job) }
     }
 
     /// This one is to be put in the queue. Its asker hears of a thread that is gone.

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use daemon::Channel;
-use durable::File;
 use handover::channel;
 use handover::packet::{Packed, Reader, Writer};
 use mail::QueueId;
@@ -20,8 +19,6 @@ use crate::prompt::{Answer, SOCKET, Said};
 pub(super) const PATIENCE: Duration = Duration::from_millis(100);
 /// How long nothing is offered after patience ended.
 const REST: Duration = Duration::from_secs(2);
-/// So many images at most are kept for the next messages.
-const SPARE: usize = 64;
 /// So many names are let go in a packet of their own.
 const MANY: usize = 64;
 /// How soon a lost connection is made anew, at first and at most.
@@ -34,11 +31,9 @@ pub(super) struct Prompt(Mutex<Link>);
 #[derive(Default)]
 struct Link {
     socket: Option<OwnedFd>,
-    /// What qmgr delivers, with the image that it reads.
-    offered: HashMap<QueueId, (Job, File)>,
-    /// Images nobody reads any more.
-    spare: Vec<File>,
-    /// Delivered messages of which qmgr is not told yet that their images are used otherwise.
+    /// What qmgr delivers.
+    offered: HashMap<QueueId, Job>,
+    /// Delivered messages of which qmgr is not told yet that their names mean nothing any more.
     let_go: Vec<QueueId>,
     rests_until: Option<Instant>,
 }
@@ -51,30 +46,26 @@ impl Prompt {
     }
 
     /// Gives the message to qmgr as an image in memory; what cannot go that way comes back.
-    pub(super) fn offer(&self, mut job: Job) -> Result<(), Job> {
-        let spare = self.link().spare.pop();
-        let Ok(image) = spare.map_or_else(File::in_memory, Ok) else { return Err(job) };
-        if job.message.copy_to(&image).is_err() {
-            return Err(job);
-        }
+    pub(super) fn offer(&self, mut job: Job) -> Option<Job> {
+        let Ok(image) = job.message.image() else { return Some(job) };
         let mut link = self.link();
         let mut packet = Writer::default();
         link.let_go.iter().for_each(|id| Said::LetGo(*id).write(&mut packet));
         Said::Offered(job.message.id()).write(&mut packet);
-        let (Some(socket), Some(fd)) = (&link.socket, image.fd()) else { return Err(job) };
+        let (Some(socket), Some(fd)) = (&link.socket, image.fd()) else { return Some(job) };
         if channel::send(socket, packet.octets(), &[fd]).is_err() {
-            return Err(job);
+            return Some(job);
         }
         link.let_go.clear();
-        link.offered.insert(job.message.id(), (job, image));
-        Ok(())
+        link.offered.insert(job.message.id(), job);
+        None
     }
 
     /// Takes back a message that takes long. `None`: its end is near.
     pub(super) fn take_back(&self, id: QueueId) -> Option<Job> {
         let mut link = self.link();
         link.rests_until = Some(Instant::now() + REST);
-        let (job, _) = link.offered.remove(&id)?;
+        let job = link.offered.remove(&id)?;
         let mut packet = Writer::default();
         Said::TakenBack(id).write(&mut packet);
         if let Some(socket) = &link.socket {
@@ -88,12 +79,9 @@ impl Prompt {
     fn answered(&self, answer: Answer) -> Option<Job> {
         let mut link = self.link();
         match answer {
-            Answer::Commit(id) => link.offered.remove(&id).map(|(job, _)| job),
+            Answer::Commit(id) => link.offered.remove(&id),
             Answer::Delivered(id) => {
-                let (Job { done, .. }, image) = link.offered.remove(&id)?;
-                if link.spare.len() < SPARE {
-                    link.spare.push(image);
-                }
+                let Job { done, .. } = link.offered.remove(&id)?;
                 link.let_go.push(id);
                 link.let_go_many();
                 let _ = done.send(Ok(Safe::Delivered));
@@ -111,7 +99,7 @@ impl Prompt {
         let mut link = self.link();
         link.socket = None;
         link.let_go.clear();
-        link.offered.drain().map(|(_, (job, _))| job).collect()
+        link.offered.drain().map(|(_, job)| job).collect()
     }
 
     fn link(&self) -> MutexGuard<'_, Link> {
@@ -161,3 +149,6 @@ async fn listen(committer: &Committer, channel: &Channel) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
