@@ -1,4 +1,6 @@
 """Lab A: install SMTP, then POP3, then IMAP, and read Kevin's mail."""
+import re
+
 from stage import Lab, Screen, cable, log, session, user
 
 
@@ -31,8 +33,10 @@ def smtp(lab, server):
         with session(server, "telnet localhost 25") as telnet:
             telnet.expect("220 vm ESMTP Facteur")
             telnet.say("quit", "221 2.0.0 Bye")
-    with lab.step("   facteur check says nothing"):
+    with lab.step("   facteur check says nothing; who is not root is told so"):
         assert server.sh("facteur check") == ""
+        assert server.sh("facteur doctor", user="kevin", check=False).endswith(" that this user may see: root sees more.\n")
+        assert re.fullmatch(r"facteur: only root may tell master \(process \d+\) to reload\n", server.sh("! facteur reload", user="kevin"))
     with lab.step("2. echo … | mail -s Test kevin"):
         server.sh(lab.install(server, "mailutils"))
         server.sh('echo "Bonjour Kevin, ça va ?" | mail -s "Test 1" kevin')

@@ -15,6 +15,10 @@ ANYBODYS = re.compile(r"^/(etc/(passwd|group|shadow|gshadow|subuid|subgid)-?|etc
                       r"var/spool/mail/.*|home/.*|root/.*|var/lib/(dpkg|apt|systemd|ucf|pam|logrotate|private)(/.*)?|var/cache/.*|"
                       r"var/log/.*|var/lib/misc(/.*)?|etc/ld.so.cache|etc/\.pwd\.lock|var/backups/.*|tmp/.*|var/tmp/.*)$")
 
+# Where mail is, as the Dovecot of each Debian is told (2.3, 2.4), and what Facteur makes of it.
+PLACE = {"bookworm": ("mail_location = maildir:~/Maildir\n", "maildir:~/Maildir"),
+         "trixie": ("mail_driver = maildir\nmail_path = ~/Maildir\nmail_inbox_path = ~/Maildir\n", "maildir:~/Maildir:INBOX=~/Maildir")}
+
 
 def run(folder, packages, **kind):
     with Lab("packages", folder, packages, **kind) as lab:
@@ -156,8 +160,9 @@ def over(lab, server):
                   "postfix postfix/destinations string m3102.com, vm, localhost\n' | debconf-set-selections")
         server.sh("apt-get install -y -o Dpkg::Use-Pty=0 postfix dovecot-imapd dovecot-pop3d", timeout=300)
         server.sh("postconf -e home_mailbox=Maildir/ inet_protocols=ipv4 'relayhost=[192.0.2.1]' 'mydestination = $myhostname, m3102.com, localhost'; "
-                  "systemctl restart postfix; "
-                  "echo 'mail_location = maildir:~/Maildir' >/etc/dovecot/local.conf; systemctl restart dovecot")
+                  "systemctl restart postfix")
+        server.write("/etc/dovecot/local.conf", PLACE[lab.suite][0])
+        server.sh("systemctl restart dovecot")
         for number in range(4):
             server.sh(f"printf 'Subject: {number}\n\n{number}\n' | sendmail kevin")
         server.until("ls ~kevin/Maildir/new | wc -l", "4")
@@ -189,7 +194,7 @@ def over(lab, server):
         assert "facteur" in server.sh("readlink -f /usr/sbin/sendmail; dpkg -S /usr/sbin/sendmail")
         assert server.read("/etc/mailname") == "m3102.com\n"
         assert server.sh("for name in home_mailbox relayhost mydestination inet_protocols mail_location; do facteur config get $name; done") == \
-            "Maildir/\n[192.0.2.1]\nvm, m3102.com, localhost\nipv4\nmaildir:~/Maildir\n"
+            f"Maildir/\n[192.0.2.1]\nvm, m3102.com, localhost\nipv4\n{PLACE[lab.suite][1]}\n"
         assert server.sh("facteur check") == ""
     with lab.step("each message has its UID, flags, keyword and POP3 name; UIDVALIDITY and subscriptions stay"):
         server.until("ls ~kevin/Maildir/new ~kevin/Maildir/cur | grep -c '^[0-9]'", "5")

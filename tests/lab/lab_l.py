@@ -23,6 +23,8 @@ def run(folder, packages, **kind):
         server.sh("DEBIAN_FRONTEND=noninteractive " + lab.install(server, *OURS))
         fills(lab, server)
         rotation(lab, server)
+        if lab.rsyslog:
+            left_alone(lab, server)
 
 
 def fills(lab, server):
@@ -70,6 +72,28 @@ def rotation(lab, server):
             server.sh("systemctl start facteur-logrotate.service")
             server.sh("sed -i 's/weekly/size 1/' /usr/share/facteur/logrotate.conf; systemctl start facteur-logrotate.service")
             assert server.sh("stat -c %s /var/log/mail.log").strip() == "0"
+
+
+def left_alone(lab, server):
+    def all_stand_there(name):
+        server.sh(f"printf 'Message-ID: <{name}@vm>\\n\\n.' | sendmail kevin")
+        line = server.until(f"grep 'facteur/pickup.* message-id=<{name}@vm>' /var/log/mail.log || true", name)
+        queue_id = line.split(": message-id=")[0].split()[-1]
+        for wanted in (f"facteur/local.* {queue_id}: to=<kevin@.* status=sent", f"facteur/qmgr.* {queue_id}: removed"):
+            server.until(f"grep '{wanted}' /var/log/mail.log || true", queue_id)
+
+    with lab.step("rsyslog, which has renamed the log, is removed: all programs write the new one"):
+        server.sh("apt-get remove -y -o Dpkg::Use-Pty=0 rsyslog")
+        all_stand_there("gone")
+    with lab.step("the nightly service rotates it, for what rsyslog left is disabled; if it is used all the same, that is noticed"):
+        night = "systemctl start facteur-logrotate.service"
+        server.sh(f"sed -i 's/weekly/size 1/' /usr/share/facteur/logrotate.conf; {night}; grep -q '<gone@vm>' /var/log/mail.log.1")
+        assert server.sh("stat -c %s /var/log/mail.log").strip() == "0"
+        all_stand_there("rotated")
+        server.sh("sed -i 's/size 1/weekly/' /usr/share/facteur/logrotate.conf; ls /etc/logrotate.d/rsyslog.disabled; "
+                  "logrotate -f /etc/logrotate.d/rsyslog.disabled; ! grep -q status=sent /var/log/mail.log")
+        server.sh(night)
+        all_stand_there("renamed")
 
 
 ALL = "zcat -f /var/log/mail.log*"

@@ -42,7 +42,8 @@ def mbox(lab, server):
 def maildir(lab, server):
     with lab.step("Maildir: new mail shows up in mutt while it is open; answered, deleted, seen by IMAP"):
         server.sh("facteur config set home_mailbox Maildir/; facteur reload")
-        server.sh("echo 'Un' | mail -s 'Premier' kevin; echo 'Deux' | mail -s 'Deuxième' kevin", user="foo")
+        # Of another second: mutt lists them by that.
+        server.sh("echo 'Un' | mail -s 'Premier' kevin; sleep 1.1; echo 'Deux' | mail -s 'Deuxième' kevin; sleep 1.1", user="foo")
         server.until("ls ~kevin/Maildir/new | wc -l", "2")
         with Mutt(server, "kevin", "-f Maildir") as mutt:
             mutt.expect("Deuxième")

@@ -17,6 +17,7 @@ def run(folder, packages, **kind):
         maildir(lab, server)
         readers(lab, server, pc)
         queue(lab, server)
+        questions(lab, server)
         domain(lab, server, pc)
 
 
@@ -136,6 +137,26 @@ def queue(lab, server):
         assert "1 message" in said, said
 
 
+def questions(lab, server):
+    with lab.step("dpkg-reconfigure postfix: Facteur's questions; the answer is in main.cf, as what was there; other packages' are their own"):
+        server.sh("postconf -e 'mydestination = $myhostname, virtualux.fr, localhost'")
+        with Screen(server.words("script -qec 'dpkg-reconfigure postfix; echo status $?' /dev/null")) as screen:
+            for question in QUESTIONS:
+                screen.expect(question)
+                if question.startswith("Domains"):
+                    screen.type(", autre.fr")
+                screen.keys("Enter")
+                if question != QUESTIONS[-1]:
+                    screen.gone(question)
+            screen.expect("status 0", patience=60)
+        assert "autre.fr" in server.sh("postconf -h mydestination"), server.sh("postconf -n")
+        assert "autre.fr" in server.read("/etc/postfix/main.cf")
+        server.sh("dpkg-reconfigure -f noninteractive debconf && dpkg --verify debconf")
+
+
+QUESTIONS = ("General mail configuration type:", "System mail name:", "Recipient of mail for root", "Domains whose mail ends here",
+             "Local networks:", "Largest mailbox file", "Character between", "Internet protocols to use:",
+             "Where mail is kept:", "Allow passwords without encryption")
 LOCAL = ("myorigin = /etc/mailname", "myhostname = srvdmz.virtualux.fr", 'mailbox_command = procmail -a "$EXTENSION"',
          "mydestination = srvdmz.virtualux.fr,localhost.virtualux.fr,localhost", "inet_interfaces = loopback-only")
 DOMAIN = ("mydomain = virtualux.fr", "myhostname = srvdmz.$mydomain",

@@ -44,8 +44,8 @@ def units(lab, server):
         peers = {path.split("/")[-1]: score(server.sh(f"systemd-analyze security --no-pager --offline=yes {path}",
                                                       check=False)) for path in found.split()}
         print("      " + ", ".join(f"{name} {value}" for name, value in (own | peers).items()))
-        # Postfix of Debian 13 is hardened as far as setgid commands of users allow; there is little below.
-        assert max(own.values()) + (1 if lab.suite == "bookworm" else 0.1) < min(peers.values()), (own, peers)
+        # Postfix of Debian 13 is hardened nearly as far as setgid commands of users allow; there is little below.
+        assert max(own.values()) + (1 if lab.suite == "bookworm" else 0.3) < min(peers.values()), (own, peers)
     with lab.step("service NAME status, reload, restart, stop, start"):
         for unit in UNITS:
             for word in ("status", "reload", "restart", "stop", "start"):

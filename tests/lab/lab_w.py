@@ -102,8 +102,10 @@ FETCH = """
 
 
 def choose(web):
+    """The message is shown a moment after the click; until it is there, Roundcube is deaf to what is clicked next."""
     web.click("#messagelist tbody tr.message td.subject")
-    web.until("return rcmail.message_list.get_selection().length == 1 && rcmail.commands.mark && !rcmail.busy")
+    web.until("let shown = document.querySelector('#messagecontframe').contentWindow; return rcmail.commands.delete && !rcmail.busy "
+              "&& shown.document.readyState == 'complete' && shown.rcmail && shown.rcmail.env.uid == rcmail.message_list.get_single_selection()")
 
 
 def folders(lab, server, web, pictures):

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use config::Config;
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -18,7 +19,11 @@ pub(crate) struct Process {
 impl Process {
     pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
         let Process { name, pid } = self;
-        kill(Pid::from_raw(*pid), signal).with_context(|| format!("{name} (process {pid}) cannot be told to {signal}"))
+        let what = if signal == Signal::SIGHUP { "reload" } else { "end" };
+        match kill(Pid::from_raw(*pid), signal) {
+            Err(Errno::EPERM) => bail!("only root may tell {name} (process {pid}) to {what}"),
+            done => done.with_context(|| format!("{name} (process {pid}) cannot be told to {what}")),
+        }
     }
 
     /// Is it still there? (A zombie is not.)
