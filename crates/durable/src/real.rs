@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
@@ -185,7 +185,7 @@ impl RawDir for RealDir {
         }
         match self.journal() {
             Journal::KeepsOrder => files.iter().map(|file| file.written()).collect(),
-            Journal::Unknown => files.iter().map(|file| file.sync()).collect(),
+            Journal::Unknown => sync_at_once(files),
         }
     }
 
@@ -271,6 +271,30 @@ fn begin_writing(file: BorrowedFd<'_>) {
     let _ = sys::begin_writing(file);
 }
 
+/// Syncs files side by side, so that a slow disk makes nobody wait for all of them in turn. Where there can be no more
+/// threads, fewer do it.
+fn sync_at_once(files: &[&dyn RawFile]) -> Vec<io::Result<()>> {
+    let outcomes: Vec<OnceLock<io::Result<()>>> = files.iter().map(|_| OnceLock::new()).collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some((file, outcome)) = files.iter().zip(&outcomes).nth(next.fetch_add(1, Ordering::Relaxed)) {
+            let _ = outcome.set(file.sync());
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..files.len().min(AT_ONCE) {
+            if std::thread::Builder::new().spawn_scoped(scope, work).is_err() {
+                break;
+            }
+        }
+        work();
+    });
+    outcomes
+        .into_iter()
+        .map(|outcome| outcome.into_inner().unwrap_or_else(|| Err(io::ErrorKind::Other.into())))
+        .collect()
+}
+
 fn retried<T>(call: impl Fn() -> Result<T, Errno>) -> Result<T, Errno> {
     loop {
         match call() {
@@ -322,6 +346,9 @@ fn time(seconds: i64, nanos: i64) -> SystemTime {
         Err(_) => SystemTime::UNIX_EPOCH,
     }
 }
+
+/// The most syncs at a time.
+const AT_ONCE: usize = 16;
 
 #[cfg(test)]
 mod tests;

@@ -98,3 +98,15 @@ fn times_are_set() {
     dir.set_mtime("a", then).unwrap();
     assert_eq!(dir.stat("a").unwrap().mtime, then);
 }
+
+#[test]
+fn many_files_are_synced_each_once() {
+    let (_temp, dir) = place();
+    let files: Vec<File> = (0..40).map(|n| file(&dir, &n.to_string(), b"x")).collect();
+    let raw: Vec<&dyn RawFile> = files.iter().map(|file| &*file.0).collect();
+    let outcomes = sync_at_once(&raw);
+    assert_eq!((outcomes.len(), outcomes.iter().filter(|outcome| outcome.is_ok()).count()), (40, 40));
+    assert!(sync_at_once(&[]).is_empty());
+    let all: Vec<&File> = files.iter().collect();
+    assert!(dir.sync_before_names(&all).iter().all(Result::is_ok));
+}
