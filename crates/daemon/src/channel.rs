@@ -4,11 +4,10 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixDatagram as Blocking;
 
 use privileges::descriptors;
 use tokio::io::Interest;
-use tokio::net::UnixDatagram;
+use tokio::io::unix::AsyncFd;
 
 /// The longest message, in octets.
 pub const LONGEST: usize = 64 * 1024;
@@ -16,8 +15,9 @@ pub const LONGEST: usize = 64 * 1024;
 /// One end of a connection; both directions may be used at the same time.
 #[derive(Debug)]
 pub struct Channel {
-    /// In truth of type `SEQPACKET`: the runtime only watches it, all messages go through `descriptors`.
-    socket: UnixDatagram,
+    /// Watched for what comes in alone: a socket of this family tells whoever watches for room of each message that the other
+    /// side takes, which would wake a program for nothing once for each message it has sent.
+    socket: AsyncFd<OwnedFd>,
 }
 
 impl Channel {
@@ -26,9 +26,8 @@ impl Channel {
     /// # Errors
     /// When the socket cannot be made non-blocking or watched.
     pub fn new(socket: OwnedFd) -> io::Result<Self> {
-        let socket = Blocking::from(socket);
-        socket.set_nonblocking(true)?;
-        Ok(Self { socket: UnixDatagram::from_std(socket)? })
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        Ok(Self { socket: watched(socket, Interest::READABLE)? })
     }
 
     /// The channel a program got from its parent as standard input.
@@ -44,9 +43,16 @@ impl Channel {
     /// # Errors
     /// When the other side is gone.
     pub async fn send(&self, message: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        match descriptors::send(&self.socket, message, fds) {
+            Err(e) if is_to_be_repeated(&e) => self.send_when_there_is_room(message, fds).await,
+            result => result,
+        }
+    }
+
+    async fn send_when_there_is_room(&self, message: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let socket = watched(self.as_fd().try_clone_to_owned()?, Interest::WRITABLE)?;
         loop {
-            self.socket.writable().await?;
-            match self.socket.try_io(Interest::WRITABLE, || descriptors::send(&self.socket, message, fds)) {
+            match socket.async_io(Interest::WRITABLE, |socket| descriptors::send(socket, message, fds)).await {
                 Err(e) if is_to_be_repeated(&e) => {}
                 result => return result,
             }
@@ -59,8 +65,7 @@ impl Channel {
     /// When the transport fails or the message is longer than `buffer`.
     pub async fn receive<'b>(&self, buffer: &'b mut [u8]) -> io::Result<Option<(&'b [u8], Vec<OwnedFd>)>> {
         loop {
-            self.socket.readable().await?;
-            match self.socket.try_io(Interest::READABLE, || descriptors::receive(&self.socket, buffer)) {
+            match self.socket.async_io(Interest::READABLE, |socket| descriptors::receive(socket, buffer)).await {
                 Ok((0, _)) => return Ok(None),
                 Ok((length, fds)) => return Ok(Some((&buffer[..length], fds))),
                 Err(e) if e.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
@@ -77,6 +82,56 @@ impl Channel {
     }
 }
 
+#[allow(deprecated, reason = "unsound only for what is closed while it is watched, which a descriptor we own is not")]
+fn watched(socket: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(socket, interest)
+}
+
 fn is_to_be_repeated(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (Channel, Channel) {
+        let (here, there) = descriptors::pair().expect("pair");
+        (Channel::new(here).expect("channel"), Channel::new(there).expect("channel"))
+    }
+
+    #[tokio::test]
+    async fn what_has_no_room_waits_for_it() {
+        let (here, there) = pair();
+        let sender = tokio::spawn(async move {
+            for number in 0..200_u8 {
+                here.send(&vec![number; 30_000], &[]).await.expect("sent");
+            }
+        });
+        // Nothing is taken before the sender waits.
+        tokio::task::yield_now().await;
+        let mut buffer = vec![0; LONGEST];
+        for number in 0..200 {
+            let (octets, _) = there.receive(&mut buffer).await.expect("received").expect("not the end");
+            assert_eq!((octets.len(), octets[0]), (30_000, number));
+        }
+        sender.await.expect("sender");
+        assert!(there.receive(&mut buffer).await.expect("the end").is_none());
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_room_hears_of_the_end() {
+        let (here, there) = pair();
+        let sender = tokio::spawn(async move {
+            loop {
+                if let Err(error) = here.send(&[7; 30_000], &[]).await {
+                    return error;
+                }
+            }
+        });
+        tokio::task::yield_now().await;
+        drop(there);
+        let heard = sender.await.expect("sender").kind();
+        assert!(matches!(heard, io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset), "{heard:?}");
+    }
 }
