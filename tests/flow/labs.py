@@ -10,7 +10,7 @@ import os, re, subprocess
 from facteur import NOBODY, TOP, Failure, System, programs, run
 
 VARIES = [
-    (r"[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}( \([A-Z]+\))?", "DATE"), (r"[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d( \d{4})?", "DATE"),
+    (r"[A-Z][a-z]{2}, [ \d]?\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}( \([A-Z]+\))?", "DATE"), (r"[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d( \d{4})?", "DATE"),
     (r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \w+ facteur", "DATE HOST facteur"), (r"\d{14}\.", "STAMP."), (r"\b[0-9A-F]{15}\b", "ID"),
     (r"\[CAPABILITY [^]]*\]", "[CAPABILITY]"), (r"\[\d+\]: ", "[PID]: "), (r"delay=[\d.]+, delays=[\d./]+", "DELAYS"), (r"mpid=\d+", "mpid=N"), (r"session=<[^>]*>", "session=<S>"), (r"\(\w+\)<\d+><[^>]*>", "SESSION"),
     (r"\([\d.]+ \+ [\d.]+ secs\)", "(SECS)"), (r"UIDVALIDITY \d+", "UIDVALIDITY N"), (r"uid=\d+ from", "uid=N from"), (r"from userid \d+", "from userid N"),
