@@ -170,8 +170,9 @@ class Box:
             return enter + ["runuser", "-l", user, "-c", command]
         return enter + ["bash", "-c", command]
 
-    def sh(self, command, user=None, check=True, text=None, timeout=120):
-        """A shell command inside, with nobody at a keyboard; returns what it says."""
+    def sh(self, command, user=None, check=True, text=None, timeout=300):
+        """A shell command inside, with nobody at a keyboard; returns what it says. On a busy machine pam_systemd may wait
+        two minutes for logind in vain before a user's command begins."""
         if not user:
             command = f"export DEBIAN_FRONTEND=noninteractive; {command}"
         try:
