@@ -187,6 +187,8 @@ def explain():
               f"{system.etc}/transport:1: relay:[gate.example]:2525\n", "=> relay to [gate.example]:2525\n", "=> command: /bin/true", f"=> Maildir {system.home}/foo/Maildir")
         holds(told("nobody", code=1), '=> comes back: 5.1.1 unknown user: "nobody"\n')
         holds(told("a@elsewhere.example", "--from", "kevin"), "=> smtp to elsewhere.example")
+        put(system, "facteur.yaml", system.etc.joinpath("facteur.yaml").read_text() + "luser_relay: eleve+$local\nrecipient_delimiter: +\n")
+        holds(told("nobody"), f"luser_relay ({system.etc}/facteur.yaml:", "): eleve+$local\neleve+nobody@m3102.com:\n", f"=> Maildir {system.home}/eleve/Maildir")
 
 
 def circle():

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use accounts::Accounts;
+use accounts::{Account, Accounts};
 use addresses::{Generic, Now, Place, Rewriter, Trail};
 use anyhow::{Context as _, Result, anyhow};
 use config::Config;
@@ -16,6 +16,7 @@ use config::mailbox::{self, Delivery};
 use handover::aliases::Live;
 use handover::{Outcome, Target, target};
 use mail::{Address, Domain};
+use routes::luser::{Luser, luser};
 use routes::{Router, Way};
 use tables::address::split_extension;
 
@@ -138,7 +139,7 @@ impl Walk<'_> {
         let accounts = Accounts::configured(self.config.text("accounts_file"));
         for name in [local, user] {
             if let Some(account) = accounts.find(name)? {
-                return self.account(&account.name, &account.home, (address, depth));
+                return self.account(&account, (address, depth));
             }
         }
         if ["postmaster", "mailer-daemon", "abuse"].iter().any(|role| local.eq_ignore_ascii_case(role)) {
@@ -146,9 +147,14 @@ impl Walk<'_> {
             let root = Address::new("root", address.domain().cloned()).map_err(|_| anyhow!("root is no name"))?;
             return self.follow(&root, depth + 1);
         }
-        match self.config.text("luser_relay") {
-            "" => self.end(depth, &format!("comes back: 5.1.1 unknown user: \"{user}\"")),
-            relay => println!("{}{}: {relay}\n{0}=> {relay}", indent(depth), self.placed("luser_relay")),
+        let parameter = self.config.text("luser_relay");
+        match luser(parameter, address, delimiter) {
+            Luser::Nobody => self.end(depth, &format!("comes back: 5.1.1 unknown user: \"{user}\"")),
+            Luser::Malformed(text) => self.end(depth, &format!("waits: luser_relay \"{text}\" is not an address")),
+            Luser::Gets(to) => {
+                println!("{}{}: {parameter}", indent(depth), self.placed("luser_relay"));
+                return self.forwarded(&to, depth);
+            }
         }
         Ok(())
     }
@@ -204,8 +210,13 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A user: `.forward`, or the mailbox.
-    fn account(&mut self, user: &str, home: &Path, (address, depth): (&Address, usize)) -> Result<()> {
+    /// A user: `.forward`, which root has none of (his mail is written as another user), or the mailbox.
+    fn account(&mut self, account: &Account, (address, depth): (&Address, usize)) -> Result<()> {
+        let Account { name: user, home, uid, .. } = account;
+        if *uid == 0 {
+            self.write(user, home, depth);
+            return Ok(());
+        }
         let (_, extension) = split_extension(address.local(), self.config.text("recipient_delimiter"));
         let plain = home.join(".forward");
         let extended = home.join(format!(".forward{extension}"));

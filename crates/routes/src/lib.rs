@@ -18,6 +18,7 @@ use handover::relay::{Dialect, Hop};
 use mail::{Address, EnhancedStatus};
 use tables::{Found, Listed, Names, Tables, Trouble, View};
 
+pub mod luser;
 pub mod tls;
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use config::Config;
 use handover::aliases::Live;
 use handover::{Expansion, Order, Outcome, Target, What};
 use mail::{Address, Domain, EnhancedStatus};
+use routes::luser::{Luser, luser};
 
 use super::expand::{self, Expander, Leaf, LeafPart, Part, split_extension};
 
@@ -233,42 +234,18 @@ impl Decider {
 
     /// Neither alias nor account.
     fn nobody(&self, local: &str, recipient: &Address) -> Decision {
-        let (user, extension) = split_extension(local, &self.delimiter);
-        let domain = recipient.domain();
         // RFC 5321 §4.5.1: postmaster always exists. Bounces of bounces go nowhere, so mailer-daemon may follow.
         if local.eq_ignore_ascii_case(crate::bounce::DOUBLE_BOUNCE) {
             return Decision::Answer(Outcome::Sent(EnhancedStatus::OK, "discarded".into()));
         }
         let role = ["postmaster", "mailer-daemon", "abuse"].iter().any(|role| local.eq_ignore_ascii_case(role));
-        if role && let Ok(root) = Address::new("root", domain.cloned()) {
+        if role && let Ok(root) = Address::new("root", recipient.domain().cloned()) {
             return Decision::Answer(Outcome::Expanded(vec![root].into()));
         }
-        if self.luser_relay.is_empty() {
-            return unknown(user);
-        }
-        let domain_text = domain.map_or("", |domain| domain.as_str());
-        let mut text = self.luser_relay.clone();
-        for (name, value) in [
-            ("local", local),
-            ("user", user),
-            ("extension", extension),
-            ("domain", domain_text),
-            ("recipient", &recipient.to_string()),
-        ] {
-            text = text.replace(&format!("${{{name}}}"), value).replace(&format!("${name}"), value);
-        }
-        match Address::parse(text.trim()) {
-            Ok(to) if to.local().eq_ignore_ascii_case(local) && (to.domain().is_none() || to.domain() == domain) => {
-                unknown(user)
-            }
-            Ok(to) => {
-                let to = match domain {
-                    Some(domain) => to.qualified(domain),
-                    None => to,
-                };
-                Decision::Answer(Outcome::Expanded(vec![to].into()))
-            }
-            Err(_) => Decision::Answer(Outcome::Deferred(
+        match luser(&self.luser_relay, recipient, &self.delimiter) {
+            Luser::Nobody => unknown(split_extension(local, &self.delimiter).0),
+            Luser::Gets(to) => Decision::Answer(Outcome::Expanded(vec![to].into())),
+            Luser::Malformed(text) => Decision::Answer(Outcome::Deferred(
                 EnhancedStatus::new(4, 3, 5),
                 format!("luser_relay \"{text}\" is not an address"),
             )),

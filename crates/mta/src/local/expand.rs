@@ -203,14 +203,9 @@ pub fn item(owner: &str, target: &Target) -> String {
 
 /// `("kevin", "lists")` of `kevin+lists`.
 #[must_use]
-pub fn split_extension<'n>(local: &'n str, delimiter: &str) -> (&'n str, &'n str) {
-    match local.find(|c| delimiter.contains(c)) {
-        // owner-list and list-request are names of their own (owner_request_special); so are mailer-daemon and double-bounce.
-        _ if local.eq_ignore_ascii_case("mailer-daemon") || local.eq_ignore_ascii_case("double-bounce") => (local, ""),
-        _ if delimiter.contains('-') && (local.starts_with("owner-") || local.ends_with("-request")) => (local, ""),
-        Some(at) if at > 0 => (&local[..at], local[at..].get(1..).unwrap_or_default()),
-        _ => (local, ""),
-    }
+pub fn split_extension<'n>(local: &'n str, delimiters: &str) -> (&'n str, &'n str) {
+    let (user, extension) = tables::address::split_extension(local, delimiters);
+    (user, extension.strip_prefix(|c| delimiters.contains(c)).unwrap_or_default())
 }
 
 fn read_include(file: &str) -> Result<Vec<Target>, Error> {
