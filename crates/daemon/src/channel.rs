@@ -49,6 +49,18 @@ impl Channel {
         }
     }
 
+    /// As [`Channel::send`], for those who also listen: that the other side is gone they hear from [`Channel::receive`], after
+    /// all that it said before.
+    ///
+    /// # Errors
+    /// When the transport fails.
+    pub async fn send_unless_gone(&self, message: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        match self.send(message, fds).await {
+            Err(e) if matches!(e.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => Ok(()),
+            result => result,
+        }
+    }
+
     async fn send_when_there_is_room(&self, message: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         let socket = watched(self.as_fd().try_clone_to_owned()?, Interest::WRITABLE)?;
         loop {
@@ -68,8 +80,8 @@ impl Channel {
             match self.socket.async_io(Interest::READABLE, |socket| descriptors::receive(socket, buffer)).await {
                 Ok((0, _)) => return Ok(None),
                 Ok((length, fds)) => return Ok(Some((&buffer[..length], fds))),
-                Err(e) if e.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
-                Err(e) if is_to_be_repeated(&e) => {}
+                // It went without having read all of what we sent. That is told once, before what it had said.
+                Err(e) if e.kind() == io::ErrorKind::ConnectionReset || is_to_be_repeated(&e) => {}
                 Err(e) => return Err(e),
             }
         }
@@ -117,6 +129,24 @@ mod tests {
         }
         sender.await.expect("sender");
         assert!(there.receive(&mut buffer).await.expect("the end").is_none());
+    }
+
+    #[tokio::test]
+    async fn what_was_said_before_the_end_is_heard() {
+        let (here, there) = pair();
+        for number in 0..3 {
+            there.send(&[number], &[]).await.expect("sent");
+        }
+        // It goes with something unread.
+        here.send(b"never read", &[]).await.expect("sent");
+        drop(there);
+        let mut buffer = vec![0; LONGEST];
+        for number in 0..3 {
+            let (octets, _) = here.receive(&mut buffer).await.expect("received").expect("not the end");
+            assert_eq!(octets, [number]);
+            here.send_unless_gone(b"to nobody", &[]).await.expect("no failure");
+        }
+        assert!(here.receive(&mut buffer).await.expect("the end").is_none());
     }
 
     #[tokio::test]

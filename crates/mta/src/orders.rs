@@ -47,11 +47,11 @@ impl Door {
     }
 }
 
-/// Gives each order of a connection to `take`, until the connection ends or `sender`, a task that runs [`send`], fails.
+/// Gives each order of a connection to `take`, until the connection ends or `sender`, a task that runs [`send`], does.
 /// The end of `sender` shows those who still work that nobody waits for them.
 pub(crate) async fn receive<O: Packed>(
     channel: &Channel,
-    mut sender: JoinHandle<io::Error>,
+    sender: &mut JoinHandle<io::Result<()>>,
     mut take: impl FnMut(O, OwnedFd),
 ) {
     let mut buffer = vec![0; channel::MAX_PACKET];
@@ -59,7 +59,7 @@ pub(crate) async fn receive<O: Packed>(
         let received = tokio::select! {
             received = channel.receive(&mut buffer) => received,
             // Without the answers qmgr would wait for ever; when the connection ends it gives the orders out again.
-            error = &mut sender => Err(error.unwrap_or_else(io::Error::other)),
+            ended = &mut *sender => ended.unwrap_or_else(|error| Err(io::Error::other(error))).map(|()| None),
         };
         let (packet, mut descriptors) = match received {
             Ok(Some(received)) => received,
@@ -80,8 +80,8 @@ pub(crate) async fn receive<O: Packed>(
     sender.abort();
 }
 
-/// Sends what there is to say. Ends with the error of the connection.
-pub(crate) async fn send<R: Packed>(channel: Arc<Channel>, mut waiting: UnboundedReceiver<R>) -> io::Error {
+/// Sends what there is to say, until nobody can say more or the connection fails.
+pub(crate) async fn send<R: Packed>(channel: Arc<Channel>, mut waiting: UnboundedReceiver<R>) -> io::Result<()> {
     let mut packet = Writer::default();
     while let Some(first) = waiting.recv().await {
         packet.clear();
@@ -91,9 +91,7 @@ pub(crate) async fn send<R: Packed>(channel: Arc<Channel>, mut waiting: Unbounde
         {
             more.write(&mut packet);
         }
-        if let Err(error) = channel.send(packet.octets(), &[]).await {
-            return error;
-        }
+        channel.send(packet.octets(), &[]).await?;
     }
-    io::ErrorKind::BrokenPipe.into()
+    Ok(())
 }

@@ -70,8 +70,8 @@ impl Local {
     async fn connection(self: Rc<Self>, socket: OwnedFd) {
         let Ok(channel) = Channel::new(socket).map(Arc::new) else { return };
         let (replies, waiting) = mpsc::unbounded_channel();
-        let sender = tokio::task::spawn_local(orders::send(channel.clone(), waiting));
-        orders::receive(&channel, sender, |order, file| self.take(order, file, &replies)).await;
+        let mut sender = tokio::task::spawn_local(orders::send(channel.clone(), waiting));
+        orders::receive(&channel, &mut sender, |order, file| self.take(order, file, &replies)).await;
     }
 
     fn take(&self, order: Order, file: OwnedFd, replies: &mpsc::UnboundedSender<Reply>) {

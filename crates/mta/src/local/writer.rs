@@ -175,7 +175,7 @@ impl Writers {
 
 async fn send(channel: &Channel, packet: &Writer, job: Option<&Job>) -> io::Result<()> {
     match job {
-        Some(job) => channel.send(packet.octets(), &[job.file.as_fd()]).await,
+        Some(job) => channel.send_unless_gone(packet.octets(), &[job.file.as_fd()]).await,
         None => Ok(()),
     }
 }

@@ -116,7 +116,7 @@ async fn talk<D: Dialogue>(
                 if sending.connection == connection {
                     packet.clear();
                     sending.order.write(&mut packet);
-                    channel.send(packet.octets(), &[sending.file.as_fd()]).await?;
+                    channel.send_unless_gone(packet.octets(), &[sending.file.as_fd()]).await?;
                 }
             }
         }
