@@ -37,7 +37,7 @@ def new_directory():
 
     def end(_):
         begun.set()
-        slow.wait(3)  # qmgr, which is replaced too, waits five seconds for what is under way
+        slow.wait(7)  # smtp waits eight seconds for what is under way, and qmgr, which is replaced too, for smtp
 
     with NextHop(end=end) as hop, System(services=["master"], relayhost=f"[127.0.0.1]:{hop.port}") as system:
         before = pids(system)

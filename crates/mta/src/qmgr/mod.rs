@@ -1,9 +1,10 @@
 //! `qmgr`: owns the queue; decides what goes when, by which way and to whom, and what the sender is told.
 //!
 //! Runs as: `mail_owner`, jailed, without the net. May read and write: the queue (not mailboxes, not passwords). Speaks
-//! to: smtpd, whose small messages it delivers at once, over `QUEUE/private/prompt`; `local` over `QUEUE/private/local`, `smtp` over `QUEUE/private/smtp`; hears wake-ups and the operator on `QUEUE/public/qmgr`, tells
-//! of destinations on `QUEUE/public/destinations`. Exits with 0 on
-//! SIGTERM (what is with `local` may finish first, for a few seconds), 1 when it cannot start.
+//! to: smtpd, whose small messages it delivers at once, over `QUEUE/private/prompt`; `local` over `QUEUE/private/local`,
+//! `smtp` over `QUEUE/private/smtp`; hears wake-ups and the operator on `QUEUE/public/qmgr`, tells of destinations on
+//! `QUEUE/public/destinations`. Exits with 0 on SIGTERM (what is with `local` and `smtp` may finish first, for a few
+//! seconds), 1 when it cannot start.
 //!
 //! A wake-up may be lost: the directories are looked at every few seconds as well. In memory a deferred message is
 //! sixteen octets; only messages in delivery are open.
@@ -51,8 +52,9 @@ use windows::{Each, Feedback, Pace};
 const LOOK: Duration = Duration::from_secs(5);
 /// How soon it is looked at after a wake-up: in a flood some of them are lost.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// How long local may finish what it has when qmgr is told to end.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long deliveries under way may take when qmgr is told to end: longer than `smtp` lets them, so that what it says at its
+/// own end is still heard, and less than master waits.
+const LAST_WORDS: Duration = Duration::from_secs(9);
 /// For so long after no more is borrowed a lender may be taking back what was just delivered, and commit it.
 const CROSSING: Duration = Duration::from_millis(200);
 /// Parts of messages older than this that nobody writes any more are removed.
