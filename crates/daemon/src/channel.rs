@@ -1,16 +1,13 @@
 //! Messages with descriptors between our own processes, asynchronously, over a unix `SEQPACKET` socket.
 //!
-//! A message is at most [`LONGEST`] octets. The other side is a process of ours, yet what it says is parsed as hostile.
+//! A message is at most [`channel::MAX_PACKET`] octets. The other side is a process of ours, yet what it says is parsed as hostile.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use privileges::descriptors;
+use sys::channel;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-
-/// The longest message, in octets.
-pub const LONGEST: usize = 64 * 1024;
 
 /// One end of a connection; both directions may be used at the same time.
 #[derive(Debug)]
@@ -26,7 +23,7 @@ impl Channel {
     /// # Errors
     /// When the socket cannot be made non-blocking or watched.
     pub fn new(socket: OwnedFd) -> io::Result<Self> {
-        rustix::io::ioctl_fionbio(&socket, true)?;
+        channel::do_not_block(&socket)?;
         Ok(Self { socket: watched(socket, Interest::READABLE)? })
     }
 
@@ -35,7 +32,7 @@ impl Channel {
     /// # Errors
     /// When standard input is no such socket.
     pub fn inherited() -> io::Result<Self> {
-        Self::new(descriptors::inherited()?)
+        Self::new(channel::inherited()?)
     }
 
     /// Sends one message.
@@ -43,7 +40,7 @@ impl Channel {
     /// # Errors
     /// When the other side is gone.
     pub async fn send(&self, message: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
-        match descriptors::send(&self.socket, message, fds) {
+        match channel::send(&self.socket, message, fds) {
             Err(e) if is_to_be_repeated(&e) => self.send_when_there_is_room(message, fds).await,
             result => result,
         }
@@ -64,7 +61,7 @@ impl Channel {
     async fn send_when_there_is_room(&self, message: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         let socket = watched(self.as_fd().try_clone_to_owned()?, Interest::WRITABLE)?;
         loop {
-            match socket.async_io(Interest::WRITABLE, |socket| descriptors::send(socket, message, fds)).await {
+            match socket.async_io(Interest::WRITABLE, |socket| channel::send(socket, message, fds)).await {
                 Err(e) if is_to_be_repeated(&e) => {}
                 result => return result,
             }
@@ -77,7 +74,7 @@ impl Channel {
     /// When the transport fails or the message is longer than `buffer`.
     pub async fn receive<'b>(&self, buffer: &'b mut [u8]) -> io::Result<Option<(&'b [u8], Vec<OwnedFd>)>> {
         loop {
-            match self.socket.async_io(Interest::READABLE, |socket| descriptors::receive(socket, buffer)).await {
+            match self.socket.async_io(Interest::READABLE, |socket| channel::receive(socket, buffer)).await {
                 Ok((0, _)) => return Ok(None),
                 Ok((length, fds)) => return Ok(Some((&buffer[..length], fds))),
                 // It went without having read all of what we sent. That is told once, before what it had said.
@@ -108,7 +105,7 @@ mod tests {
     use super::*;
 
     fn pair() -> (Channel, Channel) {
-        let (here, there) = descriptors::pair().expect("pair");
+        let (here, there) = channel::pair().expect("pair");
         (Channel::new(here).expect("channel"), Channel::new(there).expect("channel"))
     }
 
@@ -122,7 +119,7 @@ mod tests {
         });
         // Nothing is taken before the sender waits.
         tokio::task::yield_now().await;
-        let mut buffer = vec![0; LONGEST];
+        let mut buffer = vec![0; channel::MAX_PACKET];
         for number in 0..200 {
             let (octets, _) = there.receive(&mut buffer).await.expect("received").expect("not the end");
             assert_eq!((octets.len(), octets[0]), (30_000, number));
@@ -140,7 +137,7 @@ mod tests {
         // It goes with something unread.
         here.send(b"never read", &[]).await.expect("sent");
         drop(there);
-        let mut buffer = vec![0; LONGEST];
+        let mut buffer = vec![0; channel::MAX_PACKET];
         for number in 0..3 {
             let (octets, _) = here.receive(&mut buffer).await.expect("received").expect("not the end");
             assert_eq!(octets, [number]);

@@ -1,11 +1,11 @@
-//! What `qmgr`, `local`, `mda` and `smtp` say to one another, and how descriptors travel with it.
+//! What `qmgr`, `local`, `mda` and `smtp` say to one another, in the packets of `sys::channel`.
 //!
-//! [`channel`] moves packets and descriptors, [`packet`] reads and writes fields, [`order`] is qmgr ↔ local,
-//! [`task`] is local ↔ mda, [`target`] is what aliases and `.forward` list, [`aliases`] the files of aliases. The bytes come from another process and are taken as hostile: a wrong length, an unknown
-//! kind or a missing descriptor is [`Malformed`], never a panic, and the caller drops that peer only.
+//! [`packet`] reads and writes fields, [`order`] is qmgr ↔ local, [`relay`] is qmgr ↔ smtp, [`task`] is local ↔ mda, [`target`] is
+//! what aliases and `.forward` list, [`aliases`] the files of aliases. The bytes come from another process and are taken as
+//! hostile: a wrong length, an unknown kind or a missing descriptor is [`Malformed`], never a panic, and the caller drops
+//! that peer only.
 
 pub mod aliases;
-pub mod channel;
 pub mod order;
 pub mod packet;
 pub mod relay;

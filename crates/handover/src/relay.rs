@@ -10,9 +10,9 @@
 
 use mail::{Address, Body, Notify, QueueId, Ret};
 
-use crate::channel::MAX_PACKET;
 use crate::order::{Outcome, Reply};
 use crate::packet::{Malformed, Packed, Reader, Writer};
+use sys::channel::MAX_PACKET;
 
 /// One message to one next hop.
 #[derive(Clone, Debug, PartialEq, Eq)]

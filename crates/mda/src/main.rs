@@ -35,7 +35,7 @@ fn main() -> ExitCode {
             return ExitCode::from(TEMPFAIL);
         }
     };
-    match privileges::descriptors::inherited().map_err(Into::into).and_then(|socket| serve(settings, socket)) {
+    match sys::channel::inherited().map_err(Into::into).and_then(|socket| serve(settings, socket)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("mda: {error:#}");

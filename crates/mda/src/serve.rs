@@ -6,6 +6,7 @@
 //! dropped: nobody waits for them, and `qmgr` will give them out again.
 
 use std::collections::VecDeque;
+use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
@@ -13,8 +14,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use handover::packet::{Packed, Reader, Writer};
-use handover::{Outcome, Reply, Task, channel};
+use handover::{Outcome, Reply, Task};
 use mail::EnhancedStatus;
+use sys::channel;
 
 use crate::mailbox::{self, Maildirs};
 use crate::message::Message;
@@ -77,13 +79,13 @@ impl Tasks {
     fn serve(&mut self) -> anyhow::Result<()> {
         loop {
             let mut batch = Vec::new();
-            let received = channel::receive(&self.shared.socket, &mut self.buffer)?;
-            let mut more = Some(received);
+            let received = channel::receive(&self.shared.socket, &mut self.buffer);
+            let mut more = received.map(Some).or_else(ended)?;
             while let Some(received) = more {
                 if self.hear(received, &mut batch)?.is_break() {
                     return Ok(());
                 }
-                more = channel::receive_now(&self.shared.socket, &mut self.buffer)?;
+                more = channel::receive_now(&self.shared.socket, &mut self.buffer).or_else(ended)?;
             }
             self.deliver(batch)?;
         }
@@ -174,6 +176,11 @@ impl Tasks {
         self.runners.push(std::thread::Builder::new().name("command".into()).spawn(move || shared.run_commands())?);
         Ok(())
     }
+}
+
+/// When local went with answers unread, what it still had sent is not done: nobody waits for it.
+fn ended(error: io::Error) -> io::Result<Option<(usize, Vec<OwnedFd>)>> {
+    if error.kind() == io::ErrorKind::ConnectionReset { Ok(Some((0, Vec::new()))) } else { Err(error) }
 }
 
 impl Shared {

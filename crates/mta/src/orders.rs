@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::Channel;
-use handover::channel;
 use handover::packet::{Packed, Reader, Writer};
+use sys::channel;
 use tokio::io::Interest;
 use tokio::net::UnixDatagram;
 use tokio::sync::mpsc::UnboundedReceiver;

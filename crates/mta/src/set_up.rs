@@ -66,7 +66,7 @@ pub fn private_socket(config: &Config, program: &str) -> Result<OwnedFd, String>
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let path = Path::new(config.text("queue_directory")).join("private").join(program);
     let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let socket = handover::channel::listen(&path).map_err(|e| failed(&e))?;
+    let socket = sys::channel::listen(&path).map_err(|e| failed(&e))?;
     if privileges::is_root() {
         let owner = privileges::find_user(config.text("mail_owner")).map_err(|e| failed(&e))?;
         std::os::unix::fs::lchown(&path, Some(owner.uid), Some(owner.gid)).map_err(|e| failed(&e))?;

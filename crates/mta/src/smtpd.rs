@@ -54,7 +54,7 @@ pub fn main() -> ExitCode {
 fn start(dir: &Path) -> Result<(), String> {
     let config = set_up::begin("smtpd", dir)?;
     let descriptors = limits::raise_descriptors();
-    let control = privileges::descriptors::inherited().map_err(|e| e.to_string())?;
+    let control = sys::channel::inherited().map_err(|e| e.to_string())?;
     let queue = config.text("queue_directory").to_owned();
     let spool = Dir::open(queue.as_ref()).and_then(|root| Spool::open(&root)).map_err(|e| format!("{queue}: {e}"))?;
     give_up_power(&config)?;

@@ -1,8 +1,6 @@
-//! Giving up power for good: another user, a borrowed group, a jail; and handing single descriptors to another
-//! process. Plain blocking functions for programs that start as root, called before any thread exists:
+//! Giving up power for good: another user, a borrowed group, a jail. Plain blocking functions for programs that start as root, called before any thread exists:
 //! Landlock binds only the thread that asks for it and those it starts later.
 
-pub mod descriptors;
 pub mod jail;
 pub mod user;
 

@@ -1,4 +1,4 @@
-//! Packets with descriptors over a local socket (`AF_UNIX`, `SOCK_SEQPACKET`).
+//! Packets with open descriptors between our programs, over a local socket (`AF_UNIX`, `SOCK_SEQPACKET`, `SCM_RIGHTS`).
 //!
 //! A packet arrives whole or not at all, and its descriptors arrive owned and close-on-exec. A packet that was cut, or
 //! whose descriptors were cut, is an error: the two ends do not agree and the connection is dropped.
@@ -17,7 +17,7 @@ use rustix::net::{
 /// The longest packet.
 pub const MAX_PACKET: usize = 64 * 1024;
 /// The most descriptors in one packet.
-pub const MAX_DESCRIPTORS: usize = 16;
+pub const MAX_DESCRIPTORS: usize = 64;
 
 /// Two connected ends, both blocking.
 ///
@@ -25,6 +25,14 @@ pub const MAX_DESCRIPTORS: usize = 16;
 /// When the system has no more descriptors.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
+}
+
+/// The end a program got from its parent as standard input.
+///
+/// # Errors
+/// When standard input is closed.
+pub fn inherited() -> io::Result<OwnedFd> {
+    io::stdin().as_fd().try_clone_to_owned()
 }
 
 /// A socket that listens at `path`, taking the place of a dead one there. Not blocking.
@@ -76,11 +84,12 @@ pub fn do_not_block(socket: impl AsFd) -> io::Result<()> {
 /// Sends one packet, with descriptors.
 ///
 /// # Errors
-/// `WouldBlock` when the other end is behind; `BrokenPipe` when it is gone. Nothing was sent then.
+/// `WouldBlock` when the other end is behind; `BrokenPipe` when it is gone. Nothing was sent then. An empty packet is refused: it
+/// would read as the end.
 pub fn send(socket: impl AsFd, packet: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut extra = SendAncillaryBuffer::new(&mut space);
-    if !descriptors.is_empty() && !extra.push(SendAncillaryMessage::ScmRights(descriptors)) {
+    if packet.is_empty() || !descriptors.is_empty() && !extra.push(SendAncillaryMessage::ScmRights(descriptors)) {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     loop {
@@ -95,7 +104,8 @@ pub fn send(socket: impl AsFd, packet: &[u8], descriptors: &[BorrowedFd<'_>]) ->
 /// Receives one packet into `buffer`: its length and its descriptors. Length 0: the other end is gone.
 ///
 /// # Errors
-/// `WouldBlock` when there is none yet; `InvalidData` when it did not fit.
+/// `WouldBlock` when there is none yet; `InvalidData` when it did not fit; once `ConnectionReset` when the other end went without
+/// reading all it was sent, which comes before what it said until then.
 pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
     receive_with(socket, buffer, RecvFlags::CMSG_CLOEXEC)
 }
@@ -118,7 +128,6 @@ fn receive_with(socket: impl AsFd, buffer: &mut [u8], flags: RecvFlags) -> io::R
         let mut slices = [IoSliceMut::new(buffer)];
         match rustix::net::recvmsg(&socket, &mut slices, &mut extra, flags) {
             Err(Errno::INTR) => {}
-            Err(Errno::CONNRESET) => return Ok((0, Vec::new())),
             other => break other?,
         }
     };
@@ -143,9 +152,7 @@ mod tests {
     #[test]
     fn a_packet_brings_its_descriptor() {
         let (here, there) = pair().expect("a pair");
-        let path = std::env::temp_dir().join(format!("handover-{}", std::process::id()));
-        let mut file =
-            std::fs::File::options().create(true).truncate(true).read(true).write(true).open(&path).expect("a file");
+        let mut file = tempfile::tempfile().expect("a file");
         file.write_all(b"hello").expect("written");
         send(&here, b"one", &[file.as_fd()]).expect("sent");
         send(&here, b"two", &[]).expect("sent");
@@ -161,7 +168,18 @@ mod tests {
         assert!(receive_now(&there, &mut buffer).expect("nothing yet").is_none());
         drop(here);
         assert_eq!(receive(&there, &mut buffer).expect("the end").0, 0);
-        std::fs::remove_file(path).expect("removed");
+    }
+
+    #[test]
+    fn what_was_said_comes_after_the_word_that_not_all_was_read() {
+        let (here, there) = pair().expect("a pair");
+        send(&there, b"said", &[]).expect("sent");
+        send(&here, b"never read", &[]).expect("sent");
+        assert_eq!(send(&here, b"", &[]).expect_err("nothing").kind(), io::ErrorKind::InvalidInput);
+        drop(there);
+        let mut buffer = [0; 16];
+        assert_eq!(receive(&here, &mut buffer).expect_err("a reset").kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!([(); 2].map(|()| receive(&here, &mut buffer).expect("received").0), [4, 0]);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! System calls that no crate of ours wraps safely: the only unsafe code of the workspace, one call in each block.
+//! Sockets that carry descriptors, and system calls that nobody wraps safely: the only unsafe code of the workspace, one
+//! call in each block.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -6,6 +7,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use nix::libc::{
     SYNC_FILE_RANGE_WAIT_AFTER, SYNC_FILE_RANGE_WAIT_BEFORE, SYNC_FILE_RANGE_WRITE, c_uint, sync_file_range,
 };
+
+pub mod channel;
 
 /// Has the kernel begin to write the content of a file to its disk, without waiting for it (sync_file_range(2)).
 ///

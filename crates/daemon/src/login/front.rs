@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use accounts::packet::wipe;
+use sys::channel::MAX_PACKET;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,7 +21,7 @@ use wire::{Machine, Secret, Security};
 
 use super::message::{Message, Outcome, ToFront, ToKeeper};
 use super::visit::Visit;
-use crate::channel::{Channel, LONGEST};
+use crate::channel::Channel;
 use crate::limits::Sessions;
 use crate::listen::{Accepted, Acceptor, adopt};
 use crate::tls::Tls;
@@ -121,7 +122,7 @@ pub async fn run<P: Protocol>(
 
 impl<P: Protocol> Front<P> {
     async fn listen_to_keeper(self: &Arc<Self>) -> io::Result<()> {
-        let mut buffer = vec![0; LONGEST];
+        let mut buffer = vec![0; MAX_PACKET];
         loop {
             let Some((message, descriptors)) = self.channel.receive(&mut buffer).await? else { return Ok(()) };
             let (decoded, length) = (ToFront::decode(message), message.len());

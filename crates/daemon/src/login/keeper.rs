@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use accounts::packet::wipe;
 use nix::sys::socket::{Shutdown, shutdown};
+use sys::channel::MAX_PACKET;
 use tokio::process::Child;
 use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -24,7 +25,7 @@ use super::message::{Message, Outcome, Session, ToFront, ToKeeper};
 use super::passwords::{Checked, Passwords};
 use super::places::Places;
 use super::workers::{Admission, Workers};
-use crate::channel::{Channel, LONGEST};
+use crate::channel::Channel;
 use crate::shutdown::Signals;
 use crate::tls::Files;
 
@@ -100,7 +101,7 @@ pub async fn run(settings: Settings, policy: Policy, signals: &Signals, mut relo
             pause = FIRST_PAUSE;
         }
         tokio::select! {
-            () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+            () = sleep(pause) => pause = (pause * 2).min(MAX_PACKET_PAUSE),
             () = stop.cancelled() => {}
         }
     }
@@ -128,7 +129,7 @@ impl Keeper {
     async fn converse(self: &Arc<Self>, front: &Arc<Front>) -> io::Result<()> {
         let mut certificate = Certificate::new(self.settings.certificate.clone());
         front.introduce(&mut certificate, &self.settings.listeners).await?;
-        let mut buffer = vec![0; LONGEST];
+        let mut buffer = vec![0; MAX_PACKET];
         let mut clock = interval(CERTIFICATE_CHECK);
         loop {
             tokio::select! {
@@ -256,7 +257,7 @@ pub(super) async fn end(name: &str, mut child: Child) {
 }
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const MAX_PACKET_PAUSE: Duration = Duration::from_secs(30);
 const LIVED_WELL: Duration = Duration::from_secs(60);
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
 /// How long front and workers may take to say goodbye.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 
 use bytes::Bytes;
-use privileges::descriptors;
+use sys::channel::{self, MAX_PACKET};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -15,7 +15,7 @@ use wire::{Effect, Input, Machine, Secret, Security};
 use super::front::{self, Cleartext, Connection, LogIn, Protocol};
 use super::message::{FromWorker, Message, Outcome, Session, ToFront, ToKeeper, ToWorker};
 use super::worker::{self, Mail};
-use crate::channel::{Channel, LONGEST};
+use crate::channel::Channel;
 use crate::pump::World;
 
 /// Before login: every line is a password.
@@ -65,7 +65,7 @@ struct Scene {
 
 impl Scene {
     async fn new(most: usize) -> Self {
-        let (ours, theirs) = descriptors::pair().expect("pair");
+        let (ours, theirs) = channel::pair().expect("pair");
         let channel = Channel::new(ours).expect("channel");
         let settings = front::Settings { cleartext: Box::new(|_, _| Cleartext::Secured), most };
         let theirs = Channel::new(theirs).expect("channel");
@@ -84,7 +84,7 @@ impl Scene {
     }
 
     async fn receive(&self) -> (ToKeeper, Vec<OwnedFd>) {
-        let mut buffer = vec![0; LONGEST];
+        let mut buffer = vec![0; MAX_PACKET];
         let (message, descriptors) = self.channel.receive(&mut buffer).await.expect("receive").expect("not the end");
         (ToKeeper::decode(message).expect("a message"), descriptors)
     }
@@ -202,7 +202,7 @@ impl Mail for Quiet {
 
 #[tokio::test]
 async fn a_worker_serves_tells_of_the_end_offers_to_leave_and_leaves() {
-    let (ours, theirs) = descriptors::pair().expect("pair");
+    let (ours, theirs) = channel::pair().expect("pair");
     let (channel, theirs) = (Channel::new(ours).expect("channel"), Channel::new(theirs).expect("channel"));
     let idle = std::time::Duration::from_millis(1);
     let settings = worker::Settings { idle, ..worker::Settings::new("pop3", 512, std::time::Duration::from_secs(9)) };

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use accounts::packet::Malformed;
+use sys::channel::MAX_PACKET;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
@@ -18,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use wire::{Effect, Input, Machine, Security};
 
 use super::message::{FromWorker, Message, Session, ToWorker};
-use crate::channel::{Channel, LONGEST};
+use crate::channel::Channel;
 use crate::pump::{self, Options, World};
 use crate::stream::Stream;
 
@@ -64,7 +65,7 @@ pub async fn run(mail: impl Mail, settings: Settings, channel: Channel, stop: Ca
     let sessions = TaskTracker::new();
     let (over, mut ended) = mpsc::unbounded_channel();
     let worker = Arc::new(Worker { mail, settings, stop: stop.clone(), over });
-    let mut buffer = vec![0; LONGEST];
+    let mut buffer = vec![0; MAX_PACKET];
     let mut received = 0;
     let mut idle_since = Instant::now();
     let result = loop {

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::sys::socket::{Shutdown, shutdown};
-use privileges::descriptors;
+use sys::channel;
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -92,7 +92,7 @@ const TRIES: u32 = 3;
 impl Program {
     /// Starts it with one end of a new channel; gives the other.
     pub(crate) fn start(&self, more: &[&str]) -> io::Result<(Child, Channel)> {
-        let (ours, theirs) = descriptors::pair()?;
+        let (ours, theirs) = channel::pair()?;
         let channel = Channel::new(ours)?;
         let child = Command::new(&self.path)
             .args(&self.arguments)

@@ -15,8 +15,9 @@ use std::time::Duration;
 use config::Config;
 use daemon::Channel;
 use handover::packet::{Packed, Reader, Writer};
-use handover::{Outcome, Reply, Task, channel};
+use handover::{Outcome, Reply, Task};
 use mail::EnhancedStatus;
+use sys::channel;
 use tokio::process::{Child, Command};
 use tokio::sync::{Semaphore, mpsc};
 

@@ -13,7 +13,7 @@ use config::Config;
 use daemon::shutdown::Signals;
 use daemon::supervise::{self, Orders, Succession};
 use daemon::{Channel, ready, tls, version};
-use privileges::descriptors;
+use sys::channel;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
@@ -135,14 +135,14 @@ fn keep_smtpd(smtpd: Smtpd) -> Kept {
 
 impl Smtpd {
     fn start(&self) -> io::Result<Child> {
-        let (ours, theirs) = descriptors::pair()?;
+        let (ours, theirs) = channel::pair()?;
         // Before the listeners: the first client is offered STARTTLS.
         if let Some((certificate, key)) = self.shared.open_certificate() {
-            descriptors::send(&ours, &control::certificate(), &[certificate.as_fd(), key.as_fd()])?;
+            channel::send(&ours, &control::certificate(), &[certificate.as_fd(), key.as_fd()])?;
         }
         let services: Vec<Service> = self.listeners.iter().map(|(service, _)| *service).collect();
         let sockets: Vec<_> = self.listeners.iter().map(|(_, listener)| listener.as_fd()).collect();
-        descriptors::send(&ours, &control::listen(&services), &sockets)?;
+        channel::send(&ours, &control::listen(&services), &sockets)?;
         let child = Command::new(&self.program).arg("-c").arg(&self.dir).stdin(theirs).spawn()?;
         let channel = Arc::new(Channel::new(ours)?);
         *lock(&self.shared.channel) = Arc::downgrade(&channel);

@@ -144,7 +144,7 @@ mod tests {
         std::fs::write(&path, format!("kevin:{hash}:1000:1000:Kevin:/home/kevin:/bin/sh\n")).expect("write");
         let text = format!("accounts_file: {}\nauth_failure_delay: 2s\n", path.display());
         let checker = Checker::new(&Config::parse(dir.path(), &text).expect("configuration"));
-        let (ours, theirs) = privileges::descriptors::pair().expect("pair");
+        let (ours, theirs) = sys::channel::pair().expect("pair");
         let (ours, theirs) = (Channel::new(ours).expect("channel"), Channel::new(theirs).expect("channel"));
         let serving = tokio::spawn(checker.serve(Arc::new(ours)));
         for (password, outcome, seconds) in [

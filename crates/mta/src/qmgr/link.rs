@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use daemon::Channel;
 use handover::packet::{Packed, Reader, Writer};
-use handover::{Order, RelayOrder, Reply, Report, channel};
+use handover::{Order, RelayOrder, Reply, Report};
+use sys::channel;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 /// What is said to one delivery program.

@@ -11,10 +11,10 @@ use std::sync::{Arc, PoisonError};
 
 use daemon::Channel;
 use durable::File;
-use handover::channel;
 use handover::packet::{Malformed, Packed, Reader};
 use mail::QueueId;
 use spool::{Queue, QueueFile, Readers};
+use sys::channel;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::disk::Fetch;

@@ -126,10 +126,9 @@ mod tests {
     }
 
     fn all_that_was_said(qmgr: &Channel) -> Vec<Report> {
-        let mut buffer = vec![0; handover::channel::MAX_PACKET];
+        let mut buffer = vec![0; sys::channel::MAX_PACKET];
         let mut reports = Vec::new();
-        while let Some((length @ 1.., _)) = handover::channel::receive_now(qmgr.as_fd(), &mut buffer).expect("received")
-        {
+        while let Some((length @ 1.., _)) = sys::channel::receive_now(qmgr.as_fd(), &mut buffer).expect("received") {
             let mut reader = Reader::new(&buffer[..length]);
             while !reader.is_empty() {
                 reports.push(Report::read(&mut reader).expect("a report"));
@@ -142,7 +141,7 @@ mod tests {
     async fn at_the_end_qmgr_hears_what_became_of_each_order() {
         let config = Config::parse(Path::new("/nowhere"), "").expect("configuration");
         let smtp = Arc::new(Smtp::new(Settings::new(&config), Vec::new()));
-        let (ours, theirs) = handover::channel::pair().expect("a pair");
+        let (ours, theirs) = sys::channel::pair().expect("a pair");
         smtp.connections.spawn(smtp.clone().connection(theirs));
         let next_hop = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let (qmgr, order) = (Channel::new(ours).expect("a channel"), order_for(&next_hop));

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use daemon::Channel;
-use handover::channel;
 use handover::packet::{Packed, Reader, Writer};
 use mail::QueueId;
+use sys::channel;
 
 use super::committer::{Committer, Job, Safe};
 use crate::prompt::{Answer, SOCKET, Said};
