@@ -18,6 +18,7 @@ def write_configuration():
     QUEUE.mkdir(exist_ok=True)
     (ETC / "facteur.yaml").write_text(f"""
 myhostname: powercut.example
+myorigin: powercut.example
 mydestination: powercut.example, localhost
 inet_interfaces: loopback-only
 inet_protocols: ipv4
