@@ -280,8 +280,10 @@ class System:
         return done
 
     def mails(self, user, part="new"):
+        """In the order in which they came: the numbers in their names are not padded."""
         folder = self.home / user / "Maildir" / part
-        return [(folder / n).read_text(errors="replace") for n in sorted(os.listdir(folder))] if folder.is_dir() else []
+        names = sorted(os.listdir(folder), key=lambda name: [int(number) for number in re.findall(r"\d+", name)[:2]]) if folder.is_dir() else []
+        return [(folder / name).read_text(errors="replace") for name in names]
 
     def wait_mails(self, user, count, seconds=30):
         self.wait(f"{count} mails for {user}", lambda: len(self.mails(user)) >= count, seconds)

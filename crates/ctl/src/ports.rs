@@ -57,14 +57,21 @@ pub(crate) fn obstacle(port: u16) -> Option<String> {
     }
 }
 
-/// `exim4 (process 123)`, if this user may know.
+/// `exim4 (process 123)`, if this user may know: who opened it, not a child that inherited it.
 pub(crate) fn owner(port: u16) -> Option<String> {
     let sockets = listeners(port);
     let processes = fs::read_dir("/proc").ok()?.flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let pid = pids.into_iter().find(|pid| holds(*pid, &sockets))?;
+    let holders: Vec<u32> = pids.filter(|pid| holds(*pid, &sockets)).collect();
+    let pid = holders.iter().find(|pid| parent(**pid).is_none_or(|parent| !holders.contains(&parent)))?;
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     Some(format!("{} (process {pid})", name.trim()))
+}
+
+/// The fourth word of `/proc/PID/stat`; the second, a name in parentheses, may have spaces in it.
+fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 fn holds(pid: u32, sockets: &HashSet<u64>) -> bool {
@@ -98,7 +105,13 @@ mod tests {
     fn a_taken_port_is_told_with_its_owner() {
         let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = socket.local_addr().unwrap().port();
+        // Inherits the socket, perhaps under a lower number.
+        let inherited = std::os::fd::OwnedFd::from(socket.try_clone().unwrap());
+        let mut heir = std::process::Command::new("sleep").arg("60").stdin(inherited).spawn().unwrap();
+        assert!(holds(heir.id(), &listeners(port)));
+        assert_eq!(parent(heir.id()), Some(std::process::id()));
         let told = obstacle(port).unwrap();
+        heir.kill().and_then(|()| heir.wait()).unwrap();
         assert!(told.ends_with(&format!("(process {})", std::process::id())), "{told}");
         drop(socket);
         assert!(!is_open(port));
