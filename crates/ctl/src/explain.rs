@@ -16,7 +16,7 @@ use config::mailbox::{self, Delivery};
 use handover::aliases::Live;
 use handover::{Outcome, Target, target};
 use mail::{Address, Domain};
-use routes::luser::{Luser, luser};
+use routes::luser::{Luser, is_role, luser};
 use routes::{Router, Way};
 use tables::address::split_extension;
 
@@ -142,7 +142,7 @@ impl Walk<'_> {
                 return self.account(&account, (address, depth));
             }
         }
-        if ["postmaster", "mailer-daemon", "abuse"].iter().any(|role| local.eq_ignore_ascii_case(role)) {
+        if is_role(local) {
             println!("{}{local} always exists: root", indent(depth));
             let root = Address::new("root", address.domain().cloned()).map_err(|_| anyhow!("root is no name"))?;
             return self.follow(&root, depth + 1);

@@ -14,6 +14,13 @@ pub enum Luser {
     Malformed(String),
 }
 
+/// Names that always exist and mean root unless an alias or a user has them: postmaster (RFC 5321 §4.5.1), abuse (RFC 2142 §2),
+/// and the one our own notices come from.
+#[must_use]
+pub fn is_role(local: &str) -> bool {
+    ["postmaster", "mailer-daemon", "abuse"].iter().any(|role| local.eq_ignore_ascii_case(role))
+}
+
 /// Expands the parameter for a recipient: `$local`, `$user`, `$extension`, `$domain`, `$recipient`. One that leads back to
 /// the same recipient is nobody.
 #[must_use]

@@ -7,7 +7,7 @@ use config::Config;
 use handover::aliases::Live;
 use handover::{Expansion, Order, Outcome, Target, What};
 use mail::{Address, Domain, EnhancedStatus};
-use routes::luser::{Luser, luser};
+use routes::luser::{Luser, is_role, luser};
 
 use super::expand::{self, Expander, Leaf, LeafPart, Part, split_extension};
 
@@ -234,12 +234,12 @@ impl Decider {
 
     /// Neither alias nor account.
     fn nobody(&self, local: &str, recipient: &Address) -> Decision {
-        // RFC 5321 §4.5.1: postmaster always exists. Bounces of bounces go nowhere, so mailer-daemon may follow.
         if local.eq_ignore_ascii_case(crate::bounce::DOUBLE_BOUNCE) {
             return Decision::Answer(Outcome::Sent(EnhancedStatus::OK, "discarded".into()));
         }
-        let role = ["postmaster", "mailer-daemon", "abuse"].iter().any(|role| local.eq_ignore_ascii_case(role));
-        if role && let Ok(root) = Address::new("root", recipient.domain().cloned()) {
+        if is_role(local)
+            && let Ok(root) = Address::new("root", recipient.domain().cloned())
+        {
             return Decision::Answer(Outcome::Expanded(vec![root].into()));
         }
         match luser(&self.luser_relay, recipient, &self.delimiter) {

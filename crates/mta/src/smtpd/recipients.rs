@@ -13,9 +13,11 @@ use config::Config;
 use handover::Target;
 use handover::aliases::Live;
 use mail::{Address, Domain};
+use routes::luser::is_role;
 use tables::Tables;
 use tables::address::Key;
 
+use crate::bounce::DOUBLE_BOUNCE;
 use crate::local::expand::split_extension;
 use crate::set_up;
 
@@ -78,8 +80,7 @@ impl Recipients {
     }
 
     fn has_local(&self, local: &str, delimiter: &str) -> Result<bool, Trouble> {
-        // RFC 5321 §4.5.1: always; and where our own notices come from.
-        if ["postmaster", "mailer-daemon", "double-bounce"].iter().any(|name| local.eq_ignore_ascii_case(name)) {
+        if is_role(local) || local.eq_ignore_ascii_case(DOUBLE_BOUNCE) {
             return Ok(true);
         }
         if self.is_found(local) {
@@ -192,7 +193,7 @@ mod tests {
     fn aliases_users_and_extensions_exist() {
         let dir = tempfile::tempdir().expect("dir");
         let recipients = recipients(dir.path());
-        for name in ["kevin", "Kevin", "kevin+lists", "root", "POSTMASTER", "list+x"] {
+        for name in ["kevin", "Kevin", "kevin+lists", "root", "POSTMASTER", "abuse", "Double-Bounce", "list+x"] {
             assert_eq!(recipients.has_local(name, "+"), Ok(true), "{name}");
         }
         for name in ["nobodyx", "kevin-lists", "+kevin", "list", "../kevin", ""] {
