@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """A reload that names tables in a directory nobody could read before: the jailed programs are replaced, and nobody notices."""
-import os, pathlib, signal, threading, time
+import os, pathlib, signal, threading
 
 from facteur import NOBODY, Failure, System, run
 from nexthop import NextHop
@@ -119,7 +119,8 @@ def under_load():
             system.configure(virtual_alias_maps=f"hash:{folder}/virtual")
             reload(system)
             system.wait("another smtpd", lambda: set(system.pids("smtpd")) - before)
-            time.sleep(0.5)
+            sent = len(taken)
+            system.wait("mail by the new programs", lambda: len(taken) >= sent + 20)
         done.set()
         for one in clients:
             one.join()
