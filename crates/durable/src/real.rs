@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::dir::Type;
 use nix::errno::Errno;
@@ -176,7 +176,10 @@ impl RawDir for RealDir {
     }
 
     fn sync_shared(&self) -> io::Result<()> {
-        self.syncs.run(|| self.sync())
+        self.syncs.run(|| {
+            let_others_come_first();
+            self.sync()
+        })
     }
 
     fn sync_before_names(&self, files: &[&dyn RawFile]) -> Vec<io::Result<()>> {
@@ -266,6 +269,18 @@ impl RawFile for RealFile {
     }
 }
 
+/// Lets others who are ready to run, in whatever program, do so: what they name meanwhile is in the same commit of the journal as
+/// what we named, and one commit is done for all. Where nobody is ready it returns at once; it is no wait for time to pass.
+fn let_others_come_first() {
+    let began = Instant::now();
+    for _ in 0..TURNS {
+        std::thread::yield_now();
+        if began.elapsed() > LONG {
+            break;
+        }
+    }
+}
+
 /// Has the disk begin with this file while those before it are waited for; what is wrong with it is told then.
 fn begin_writing(file: BorrowedFd<'_>) {
     let _ = sys::begin_writing(file);
@@ -347,6 +362,9 @@ fn time(seconds: i64, nanos: i64) -> SystemTime {
     }
 }
 
+/// How often others come first, and how long they may take: those who compute for long have no names to give.
+const TURNS: usize = 8;
+const LONG: Duration = Duration::from_millis(2);
 /// The most syncs at a time.
 const AT_ONCE: usize = 16;
 
