@@ -1,5 +1,5 @@
 """Inside the guest: start Facteur, let the old queue drain, list every mailbox, then send in bursts until the cut."""
-import os, pathlib, random, signal, smtplib, socket, subprocess, sys, threading, time
+import itertools, os, pathlib, random, signal, smtplib, socket, subprocess, sys, threading, time
 
 PROGRAMS = pathlib.Path(os.environ["PROGRAMS"])
 LIFE, MAILBOX = os.environ["LIFE"], os.environ["MAILBOX"]
@@ -141,7 +141,7 @@ def lying():
     return dict(os.environ, LD_PRELOAD=os.environ["LYING"], LYING_SYNC=os.environ["WITHOUT"].replace(";", " "))
 
 
-def load(drops):
+def load():
     number = 0
     while True:
         number += 1
@@ -150,16 +150,20 @@ def load(drops):
             lanes.append(threading.Thread(target=sendmail_one, args=(number,)))
         [t.start() for t in lanes]
         [t.join() for t in lanes]
-        if drops == "stay":  # alone: each sync of the file system's journal, whosesoever, takes all that came before along
-            wait_for("the queue to drain", 60, lambda: queued("incoming", "active") == 0)
-            sendmail_one(f"{number}-alone")
         time.sleep(random.choice([0, 0.1, 0.5, 1]))  # the load itself: a quiet moment in which a cut finds the last burst
 
 
-def stop_pickup():
-    """Dropped mail then waits in maildrop for the next life."""
+def load_of_drops():
+    """By sendmail alone: each sync of the file system's journal, whosesoever, takes all that came before along."""
+    for number in itertools.count(1):
+        sendmail_one(number)
+        time.sleep(random.choice([0, 0.1, 0.5]))  # as above
+
+
+def stop(program):
+    """What it should take on then waits for the next life."""
     for entry in filter(str.isdigit, os.listdir("/proc")):
-        if pathlib.Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")[0].endswith(b"/pickup"):
+        if pathlib.Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")[0].endswith(b"/" + program):
             os.kill(int(entry), signal.SIGSTOP)
 
 
@@ -170,8 +174,10 @@ wait_for("the queue to drain", 60, lambda: queued() == 0)
 list_mailboxes()
 say("LISTED")
 threading.Thread(target=tell_removals, daemon=True).start()
-drops = random.choices(["stay", "go on"], [0.4, 0.6])[0]
-if drops == "stay":
-    stop_pickup()
+stays = random.choices(["nothing", "what was dropped", "what was accepted"], [0.5, 0.25, 0.25])[0]
+if stays == "what was dropped":
+    stop(b"pickup")
+elif stays == "what was accepted":
+    stop(b"local")
 say("LOAD")
-load(drops)
+load_of_drops() if stays == "what was dropped" else load()
