@@ -90,7 +90,7 @@ impl Smtp {
             return;
         }
         drop(reports);
-        // What qmgr still sends is read until the end: left unread, it would cost qmgr what we have said.
+        // What qmgr still sends is read, so that it does not wait for room instead of hearing us, and left to our successor.
         orders::receive(&channel, &mut sender, |_: RelayOrder, _| {}).await;
     }
 
