@@ -126,6 +126,8 @@ def folders(lab, server, web, pictures):
         web.go(SITE + "?_task=mail&_mbox=INBOX")
         choose(web)
         web.script("rcmail.command('mark', 'flagged')")
+        # The page shows the flag before the server has it, and what it asks next may come first.
+        server.until("cat /var/mail/kevin", "X-Status: AF")
         web.find("#messagelist tbody tr.flagged")
         web.script("rcmail.command('move', 'Re&AOc-us')")
         web.until(NONE)
