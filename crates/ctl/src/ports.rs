@@ -63,9 +63,14 @@ pub(crate) fn owner(port: u16) -> Option<String> {
     let processes = fs::read_dir("/proc").ok()?.flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let holders: Vec<u32> = pids.filter(|pid| holds(*pid, &sockets)).collect();
-    let pid = holders.iter().find(|pid| parent(**pid).is_none_or(|parent| !holders.contains(&parent)))?;
+    let pid = opener(&holders, parent)?;
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     Some(format!("{} (process {pid})", name.trim()))
+}
+
+/// Of those who hold a socket the one whose parent does not: children inherit it, perhaps under a lower number.
+fn opener(holders: &[u32], parent: impl Fn(u32) -> Option<u32>) -> Option<u32> {
+    holders.iter().copied().find(|pid| parent(*pid).is_none_or(|parent| !holders.contains(&parent)))
 }
 
 /// The fourth word of `/proc/PID/stat`; the second, a name in parentheses, may have spaces in it.
@@ -105,7 +110,6 @@ mod tests {
     fn a_taken_port_is_told_with_its_owner() {
         let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = socket.local_addr().unwrap().port();
-        // Inherits the socket, perhaps under a lower number.
         let inherited = std::os::fd::OwnedFd::from(socket.try_clone().unwrap());
         let mut heir = std::process::Command::new("sleep").arg("60").stdin(inherited).spawn().unwrap();
         assert!(holds(heir.id(), &listeners(port)));
@@ -115,6 +119,18 @@ mod tests {
         assert!(told.ends_with(&format!("(process {})", std::process::id())), "{told}");
         drop(socket);
         assert!(!is_open(port));
+    }
+
+    #[test]
+    fn who_opened_a_socket_is_not_who_inherited_it() {
+        let parent = |pid| match pid {
+            336 => Some(32_700),
+            32_700 => Some(1),
+            _ => None,
+        };
+        assert_eq!(opener(&[336, 32_700], parent), Some(32_700));
+        assert_eq!(opener(&[336], parent), Some(336));
+        assert_eq!(opener(&[], parent), None);
     }
 
     #[test]
