@@ -320,4 +320,16 @@ mod tests {
         drop(here);
         writer.join().expect("no panic").expect("a clean end");
     }
+
+    /// local gives the task to another writer then: done here too, the mail would be there twice.
+    #[test]
+    fn a_task_of_a_local_that_went_with_answers_unread_is_not_done() {
+        let home = tempfile::tempdir().expect("home");
+        let (here, there) = channel::pair().expect("a pair");
+        channel::send(&there, b"an answer", &[]).expect("sent");
+        ask(&here, 1, What::Mailbox);
+        drop(here);
+        serve(settings(home.path()), there).expect("a clean end");
+        assert!(!home.path().join("Maildir").exists());
+    }
 }
