@@ -166,7 +166,7 @@ def satellite(lab, pc, provider):
         arrives(provider, "someone", "Subject: Patience")
         pc.until("mailq", "Mail queue is empty")
     with lab.step("the provider is away: the mail waits and goes when it is back"):
-        provider.sh("systemctl stop postfix")
+        provider.sh("systemctl stop postfix postfix@-")  # the second is who has the port
         pc.sh("echo x | mail -s 'Plus tard' someone@provider.example", user="kevin")
         log(pc, "Connection refused")
         provider.sh("systemctl start postfix")
