@@ -5,10 +5,11 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use config::Config;
+use daemon::settled;
 use nix::sys::signal::Signal;
 
 use crate::processes::{self, Process};
@@ -18,6 +19,10 @@ use crate::{check, ports};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often we look.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// How long `facteur reload` waits, and how often it looks.
+const PATIENCE_AT_RELOAD: Duration = Duration::from_secs(3);
+const LOOK_AT_RELOAD: Duration = Duration::from_millis(2);
 
 /// A daemon we started.
 pub(crate) struct Started {
@@ -104,14 +109,24 @@ fn systemctl(deed: &str, units: &[String]) -> Result<()> {
     }
 }
 
-/// `facteur reload`. The configuration was read without a mistake before this is called.
+/// `facteur reload`: ends when whoever comes next is served under the new configuration, which was read without a mistake before
+/// this is called.
 pub(crate) fn reload(config: &Config) -> Result<()> {
     let running = processes::running(config.dir());
     if running.is_empty() {
         bail!("nothing runs with the configuration in {}", config.dir().display());
     }
+    let (since, until) = (SystemTime::now(), Instant::now() + PATIENCE_AT_RELOAD);
     for process in &running {
         process.signal(Signal::SIGHUP)?;
+    }
+    let data = Path::new(config.text("data_directory"));
+    let is_settled = |process: &&Process| settled::noted(data, process.name).is_some_and(|noted| noted >= since);
+    while !running.iter().all(|process| is_settled(&process)) && Instant::now() < until {
+        sleep(LOOK_AT_RELOAD);
+    }
+    for process in running.iter().filter(|process| !is_settled(process)) {
+        eprintln!("facteur: {} still finishes what it began; the new settings hold after that", process.name);
     }
     check::print_warnings(config);
     Ok(())

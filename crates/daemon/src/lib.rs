@@ -11,6 +11,7 @@ pub mod login;
 pub mod pump;
 pub mod ready;
 pub mod runtime;
+pub mod settled;
 pub mod shutdown;
 pub mod stream;
 pub mod supervise;

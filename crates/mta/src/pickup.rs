@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::Config;
-use daemon::arguments;
+use daemon::{arguments, settled};
 use durable::Dir;
 use privileges::{Exec, Jail, Network};
 use spool::Spool;
@@ -64,6 +64,7 @@ fn run(dir: &Path) -> anyhow::Result<()> {
     let mut events = watch::Events::new(signals, wakes, &queue.join("maildrop"))?;
     let mut entry = Arc::new(Entry::new(&config, spool.clone(), maildrop.clone()));
     spool::clean(&maildrop, STALE)?;
+    settled::tell();
     loop {
         entry.enter_all();
         match events.wait(LOOK)? {
@@ -72,6 +73,7 @@ fn run(dir: &Path) -> anyhow::Result<()> {
                 if let Some(config) = set_up::reload(dir) {
                     entry = Arc::new(Entry::new(&config, spool.clone(), maildrop.clone()));
                 }
+                settled::tell();
             }
             watch::Event::End => return Ok(()),
         }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use config::Config;
 use daemon::shutdown::Signals;
 use daemon::tls::Tls;
-use daemon::{Channel, arguments, limits};
+use daemon::{Channel, arguments, limits, settled};
 use durable::Dir;
 use privileges::{Exec, Jail, Network};
 use spool::{Queue, Spool};
@@ -111,6 +111,7 @@ async fn run(control: OwnedFd, parts: Parts) -> Result<(), String> {
     let queue = PathBuf::from(parts.config.text("queue_directory"));
     tokio::spawn(prompt::keep(parts.committer.clone(), queue));
     let server = Server::new(parts, signals.clone(), channel);
+    settled::tell();
     tokio::spawn(reload(server.clone(), signals.clone(), dir));
     tokio::select! {
         obeyed = obey(&server) => obeyed?,
@@ -124,12 +125,15 @@ async fn reload(server: Arc<Server>, signals: Signals, dir: PathBuf) {
     loop {
         signals.reload().await;
         set_up::reload(&dir).iter().for_each(|config| server.renew(config));
+        settled::tell();
     }
 }
 
 /// Another smtpd has taken our place: until the last session is over.
 async fn retire(server: &Server) {
     server.signals.retire.cancelled().await;
+    server.close_doors().await;
+    settled::tell();
     server.tasks.close();
     server.tasks.wait().await;
 }

@@ -41,6 +41,7 @@ fn start(service: &Service, dir: &Path) -> Result<(), String> {
         certificate: certificate(&config),
         front: program(service.front, &config),
         worker: program(service.worker, &config),
+        notes: (config.text("data_directory").into(), service.keeper),
     };
     // One thread: a child that ends with its parent ends with the thread that started it.
     let runtime =

@@ -76,6 +76,8 @@ pub(super) struct Front<P> {
     retire: CancellationToken,
     sessions: Arc<Sessions>,
     visits: TaskTracker,
+    /// Whoever lets somebody in.
+    doors: TaskTracker,
 }
 
 /// The keeper's answer to a login.
@@ -108,6 +110,7 @@ pub async fn run<P: Protocol>(
         stop: stop.clone(),
         retire: stop.child_token(),
         visits: TaskTracker::new(),
+        doors: TaskTracker::new(),
     });
     let result = tokio::select! {
         result = front.listen_to_keeper() => result,
@@ -137,8 +140,7 @@ impl<P: Protocol> Front<P> {
             ToFront::Certificate { chain, key } => self.use_certificate(&chain, key.expose()),
             ToFront::Listen(security) => {
                 let listener = descriptors.pop().ok_or_else(|| io::Error::other("a listener without its socket"))?;
-                // Among the visits: retired, we are not finished before the last who was let in is served.
-                self.visits.spawn(self.clone().accept(adopt(listener)?, security));
+                self.doors.spawn(self.clone().accept(adopt(listener)?, security));
             }
             ToFront::Admission { id, outcome, user, pid } => {
                 if let Some(waiting) = self.waiting().remove(&id) {
@@ -181,6 +183,10 @@ impl<P: Protocol> Front<P> {
     /// Retired, and nobody is left.
     async fn finished(&self) {
         self.retire.cancelled().await;
+        self.doors.close();
+        self.doors.wait().await;
+        // A keeper that is gone we hear of as the end of the channel.
+        let _ = self.channel.send(ToKeeper::Retired.encode().as_bytes(), &[]).await;
         self.visits.close();
         self.visits.wait().await;
     }

@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use accounts::packet::wipe;
 use nix::sys::socket::{Shutdown, shutdown};
@@ -26,6 +27,7 @@ use super::passwords::{Checked, Passwords};
 use super::places::Places;
 use super::workers::{Admission, Workers};
 use crate::channel::Channel;
+use crate::settled;
 use crate::shutdown::Signals;
 use crate::tls::Files;
 
@@ -43,6 +45,8 @@ pub struct Settings {
     pub front: Program,
     /// For instance `pop3`; told `--user NAME` in the end.
     pub worker: Program,
+    /// `data_directory`, and under which name to note there that a reload is over ([`settled`]).
+    pub notes: (PathBuf, &'static str),
 }
 
 struct Keeper {
@@ -57,6 +61,8 @@ struct Keeper {
 struct Front {
     channel: Channel,
     admissions: Mutex<HashMap<u64, Admission>>,
+    /// It lets nobody in any more.
+    retired: CancellationToken,
     over: CancellationToken,
 }
 
@@ -87,11 +93,11 @@ pub async fn run(settings: Settings, policy: Policy, signals: &Signals, mut relo
                 () = front.over.cancelled() => {}
                 () = stop.cancelled() => break,
                 () = signals.reload() => {
-                    if let Some(policy) = reload() {
-                        keeper.passwords.replace(policy);
-                        keeper.workers.retire();
+                    let since = SystemTime::now();
+                    match reload() {
+                        Some(policy) => keeper.renew(policy, &front, since).await,
+                        None => front.retire().await,
                     }
-                    let _ = front.send(&ToFront::Retire, None).await;
                     continue;
                 }
             },
@@ -110,10 +116,20 @@ pub async fn run(settings: Settings, policy: Policy, signals: &Signals, mut relo
 }
 
 impl Keeper {
+    /// The policy from `since` holds for whoever comes from now on.
+    async fn renew(&self, policy: Policy, front: &Front, since: SystemTime) {
+        self.passwords.replace(policy);
+        self.workers.retire();
+        front.retire().await;
+        let (directory, name) = &self.settings.notes;
+        settled::note(directory, name, since);
+    }
+
     /// Starts a front and a task that converses with it.
     fn start_front(self: &Arc<Self>, children: &TaskTracker) -> io::Result<Arc<Front>> {
         let (child, channel) = self.settings.front.start(&[])?;
-        let front = Arc::new(Front { channel, admissions: Mutex::default(), over: CancellationToken::new() });
+        let (retired, over) = (CancellationToken::new(), CancellationToken::new());
+        let front = Arc::new(Front { channel, admissions: Mutex::default(), retired, over });
         let (keeper, heard) = (self.clone(), front.clone());
         children.spawn(async move {
             if let Err(error) = keeper.converse(&heard).await {
@@ -158,6 +174,7 @@ impl Keeper {
                 tokio::spawn(async move { keeper.hand_over(admission, session, descriptors).await });
             }
             ToKeeper::Abandon { id } => drop(front.admissions().remove(&id)),
+            ToKeeper::Retired => front.retired.cancel(),
         }
     }
 
@@ -222,6 +239,12 @@ impl Front {
         }
     }
 
+    /// Has it let nobody in any more.
+    async fn retire(&self) {
+        let _ = self.send(&ToFront::Retire, None).await;
+        let _ = timeout(RETIRING, self.retired.cancelled()).await;
+    }
+
     async fn send(&self, message: &ToFront, descriptor: Option<&TcpListener>) -> io::Result<()> {
         let message = message.encode();
         match descriptor {
@@ -234,6 +257,7 @@ impl Front {
     fn hang_up(&self) {
         let _ = shutdown(self.channel.as_fd().as_raw_fd(), Shutdown::Both);
         self.admissions().clear();
+        self.retired.cancel();
         self.over.cancel();
     }
 
@@ -259,6 +283,8 @@ pub(super) async fn end(name: &str, mut child: Child) {
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const MAX_PACKET_PAUSE: Duration = Duration::from_secs(30);
 const LIVED_WELL: Duration = Duration::from_secs(60);
+/// How long a front may take to let nobody in any more.
+const RETIRING: Duration = Duration::from_secs(1);
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(10);
 /// How long front and workers may take to say goodbye.
 const GRACE: Duration = Duration::from_secs(10);

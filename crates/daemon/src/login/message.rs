@@ -56,6 +56,8 @@ pub enum ToKeeper {
         /// Of the admission.
         id: u64,
     },
+    /// Told to retire: nobody is let in any more.
+    Retired,
 }
 
 /// From the keeper to the front.
@@ -149,11 +151,15 @@ impl Message for ToKeeper {
             }
             Self::HandOver { id, session } => put_session(Writer::new(b'H').u64(*id), session),
             Self::Abandon { id } => Writer::new(b'X').u64(*id),
+            Self::Retired => Writer::new(b'Q'),
         }
     }
 
     fn decode(message: &[u8]) -> Result<Self, Malformed> {
         let (kind, mut fields) = Reader::new(message)?;
+        if kind == b'Q' {
+            return fields.end().map(|()| Self::Retired);
+        }
         let id = fields.u64()?;
         let decoded = match kind {
             b'L' => {
@@ -321,6 +327,7 @@ mod tests {
             bytes(ToKeeper::LogIn { id: 1, name: "kevin".into(), password, rip }.encode()),
             bytes(ToKeeper::HandOver { id: 2, session: example() }.encode()),
             bytes(ToKeeper::Abandon { id: 3 }.encode()),
+            bytes(ToKeeper::Retired.encode()),
             bytes(ToFront::Listen(Security::Tls).encode()),
             bytes(ToFront::Admission { id: 4, outcome: Outcome::TooMany, user: "kevin".into(), pid: 5 }.encode()),
             bytes(ToFront::Certificate { chain: b"c".to_vec(), key: Secret::new(b"k".to_vec()) }.encode()),

@@ -158,6 +158,9 @@ async fn a_retired_front_ends_with_its_last_visitor() {
     let scene = Scene::new(10).await;
     let mut client = scene.client().await;
     scene.channel.send(ToFront::Retire.encode().as_bytes(), &[]).await.expect("send");
+    let mut buffer = [0; 100];
+    let (message, _) = scene.channel.receive(&mut buffer).await.expect("receive").expect("word");
+    assert!(matches!(ToKeeper::decode(message), Ok(ToKeeper::Retired)));
     client.write_all(b"wrong\n").await.expect("write");
     scene.answer(Outcome::Refused).await;
     assert_eq!(read(&mut client, 3).await, b"no\n");

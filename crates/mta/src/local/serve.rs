@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use config::Config;
-use daemon::Channel;
 use daemon::shutdown::Signals;
+use daemon::{Channel, settled};
 use handover::{Expansion, Order, Outcome, Reply, Task};
 use mail::EnhancedStatus;
 use tokio::sync::mpsc;
@@ -48,12 +48,14 @@ pub(super) async fn run(config: Config, socket: OwnedFd) -> Result<(), String> {
         writers: RefCell::new(Writers::new(&config)),
         soft_bounce: config.flag("soft_bounce").into(),
     });
+    settled::tell();
     loop {
         tokio::select! {
             () = signals.stop.cancelled() => return Ok(()),
-            () = signals.reload() => if let Some(config) = set_up::reload(&dir) {
-                local.renew(&config);
-            },
+            () = signals.reload() => {
+                set_up::reload(&dir).iter().for_each(|config| local.renew(config));
+                settled::tell();
+            }
             connection = door.next() => drop(tokio::task::spawn_local(Rc::clone(&local).connection(connection))),
         }
     }

@@ -7,15 +7,16 @@ use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use config::Config;
 use daemon::shutdown::Signals;
-use daemon::supervise::{self, Orders, Succession};
-use daemon::{Channel, ready, tls, version};
+use daemon::supervise::{self, Orders, Program, Succession};
+use daemon::{Channel, ready, settled, tls, version};
 use sys::channel;
-use tokio::process::{Child, Command};
-use tokio::task::JoinHandle;
+use tokio::process::Command;
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::passwords::Checker;
 use super::reach::Reach;
@@ -82,10 +83,11 @@ pub(super) async fn run(plan: Plan) -> Result<(), String> {
 async fn serve(signals: &Signals, dir: &Path, kept: &mut [Kept], shared: &Shared) {
     let mut look = tokio::time::interval(LOOK_AT_CERTIFICATE);
     let mut seen = shared.changed();
+    let mut settling = JoinSet::new();
     loop {
         tokio::select! {
             () = signals.stop.cancelled() => return,
-            () = signals.reload() => reload(dir, kept, shared).await,
+            () = signals.reload() => reload(dir, kept, shared, &mut settling).await,
             _ = look.tick() => {
                 let now = shared.changed();
                 if now != seen {
@@ -97,19 +99,31 @@ async fn serve(signals: &Signals, dir: &Path, kept: &mut [Kept], shared: &Shared
     }
 }
 
-/// Reads the configuration again and tells everybody to do so too; a wrong one changes nothing.
-async fn reload(dir: &Path, kept: &mut [Kept], shared: &Shared) {
+/// Reads the configuration again and tells everybody to do so too; a wrong one changes nothing. In `settling` somebody waits
+/// until all have done so.
+async fn reload(dir: &Path, kept: &mut [Kept], shared: &Shared, settling: &mut JoinSet<()>) {
+    let since = SystemTime::now();
     let Some(config) = set_up::reload(dir) else { return };
     tracing::info!("reload -- version {}, configuration {}", version::short(), dir.display());
     config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     *lock(&shared.certificate) = certificate(&config);
     shared.checker.renew(&config);
+    shared.send_certificate().await;
+    let mut all = JoinSet::new();
     for one in kept {
         // What a jailed program may not read it cannot learn to read: a new one takes its place.
-        let told = if one.reach.is_exceeded(&config) { &one.orders.renew } else { &one.orders.reload };
-        told.notify_one();
+        if one.reach.is_exceeded(&config) {
+            all.spawn(one.orders.renew())
+        } else {
+            all.spawn(one.orders.reload())
+        };
     }
-    shared.send_certificate().await;
+    // Who waits for an earlier one is served by this one.
+    *settling = JoinSet::new();
+    settling.spawn(async move {
+        all.join_all().await;
+        settled::note(config.text("data_directory").as_ref(), "master", since);
+    });
 }
 
 fn keep_plain(folder: &Path, (name, reach): (&'static str, Reach), dir: &Path) -> Kept {
@@ -118,7 +132,9 @@ fn keep_plain(folder: &Path, (name, reach): (&'static str, Reach), dir: &Path) -
     let told = orders.clone();
     let task = tokio::task::spawn(async move {
         supervise::keep(name, &told, Succession::After, || {
-            Command::new(&program).arg("-c").arg(&dir).stdin(std::process::Stdio::null()).spawn()
+            let (ours, theirs) = channel::pair()?;
+            let child = Command::new(&program).arg("-c").arg(&dir).stdin(theirs).spawn()?;
+            Ok(Program { child, words: settled::hear(Channel::new(ours)?) })
         })
         .await;
     });
@@ -134,7 +150,7 @@ fn keep_smtpd(smtpd: Smtpd) -> Kept {
 }
 
 impl Smtpd {
-    fn start(&self) -> io::Result<Child> {
+    fn start(&self) -> io::Result<Program> {
         let (ours, theirs) = channel::pair()?;
         // Before the listeners: the first client is offered STARTTLS.
         if let Some((certificate, key)) = self.shared.open_certificate() {
@@ -146,8 +162,9 @@ impl Smtpd {
         let child = Command::new(&self.program).arg("-c").arg(&self.dir).stdin(theirs).spawn()?;
         let channel = Arc::new(Channel::new(ours)?);
         *lock(&self.shared.channel) = Arc::downgrade(&channel);
-        tokio::spawn(self.shared.checker.clone().serve(channel));
-        Ok(child)
+        let (teller, words) = unbounded_channel();
+        tokio::spawn(self.shared.checker.clone().serve(channel, teller));
+        Ok(Program { child, words })
     }
 }
 

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use accounts::check::{MAX_MESSAGE, Outcome, Reply, Request};
 use accounts::{Accounts, packet};
 use config::Config;
-use daemon::Channel;
+use daemon::{Channel, settled};
 use tokio::sync::Semaphore;
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::set_up;
 
@@ -50,11 +51,15 @@ impl Checker {
         *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = Settings::of(config);
     }
 
-    /// Answers what comes over the channel until the other side is gone.
-    pub(super) async fn serve(self, channel: Arc<Channel>) {
+    /// Answers what comes over the channel until the other side is gone, and passes on when it is [`settled`].
+    pub(super) async fn serve(self, channel: Arc<Channel>, teller: UnboundedSender<()>) {
         let mut buffer = vec![0; MAX_MESSAGE];
         loop {
             let request = match channel.receive(&mut buffer).await {
+                Ok(Some((settled::WORD, _))) => {
+                    let _ = teller.send(());
+                    continue;
+                }
                 Ok(Some((message, _))) => Request::decode(message),
                 Ok(None) | Err(_) => return,
             };
@@ -146,7 +151,7 @@ mod tests {
         let checker = Checker::new(&Config::parse(dir.path(), &text).expect("configuration"));
         let (ours, theirs) = sys::channel::pair().expect("pair");
         let (ours, theirs) = (Channel::new(ours).expect("channel"), Channel::new(theirs).expect("channel"));
-        let serving = tokio::spawn(checker.serve(Arc::new(ours)));
+        let serving = tokio::spawn(checker.serve(Arc::new(ours), tokio::sync::mpsc::unbounded_channel().0));
         for (password, outcome, seconds) in [
             ("right", Outcome::Right, 0),
             ("a", Outcome::Wrong, 2),

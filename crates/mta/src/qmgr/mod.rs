@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use config::Config;
 use daemon::shutdown::Signals;
-use daemon::{arguments, limits};
+use daemon::{arguments, limits, settled};
 use durable::Dir;
 use privileges::{Exec, Jail, Network};
 use routes::Router;
@@ -113,6 +113,7 @@ async fn serve(config: Config, spool: Spool, descriptors: usize) -> Result<(), S
     let mut look_at_deferred = tokio::time::interval_at(Instant::now() + run_delay, run_delay);
     let mut datagram = vec![0; 64 * 1024];
     let mut look_again = None;
+    settled::tell();
     loop {
         qmgr.take_up();
         qmgr.give_out();
@@ -138,9 +139,10 @@ async fn serve(config: Config, spool: Spool, descriptors: usize) -> Result<(), S
             _ = look.tick() => qmgr.look(),
             _ = look_at_deferred.tick() => qmgr.scan(Queue::Deferred),
             () = tokio::time::sleep(due) => {}
-            () = signals.reload() => if let Some(config) = set_up::reload(config.dir()) {
-                configure(&mut qmgr, &config, descriptors);
-            },
+            () = signals.reload() => {
+                set_up::reload(config.dir()).iter().for_each(|config| configure(&mut qmgr, config, descriptors));
+                settled::tell();
+            }
             () = signals.stop.cancelled() => break,
         }
     }

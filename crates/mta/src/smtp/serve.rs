@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use config::Config;
-use daemon::Channel;
 use daemon::shutdown::Signals;
+use daemon::{Channel, settled};
 use handover::relay::{RelayOrder, Report};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -38,12 +38,14 @@ pub(super) async fn run(config: &Config, settings: Settings, socket: OwnedFd) ->
     let signals = Signals::listen().map_err(|e| e.to_string())?;
     let door = Door::new(socket).map_err(|e| e.to_string())?;
     let smtp = Arc::new(Smtp::new(settings, settings::dns_servers(config)));
+    settled::tell();
     loop {
         tokio::select! {
             () = signals.stop.cancelled() => break,
-            () = signals.reload() => if let Some(config) = set_up::reload(config.dir()) {
-                smtp.renew(&config);
-            },
+            () = signals.reload() => {
+                set_up::reload(config.dir()).iter().for_each(|config| smtp.renew(config));
+                settled::tell();
+            }
             connection = door.next() => drop(smtp.connections.spawn(smtp.clone().connection(connection))),
         }
     }

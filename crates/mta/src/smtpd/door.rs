@@ -21,10 +21,9 @@ use crate::control::Service;
 
 /// Serves a listening socket until we stop.
 pub(super) fn open(server: &Arc<Server>, (service, descriptor): (Service, OwnedFd)) {
-    let tasks = server.tasks.clone();
+    let doors = server.doors.clone();
     let server = server.clone();
-    // With the sessions: while it may let somebody in, the program is not at its end.
-    tasks.spawn(async move {
+    doors.spawn(async move {
         let mut acceptor = match listen::adopt(descriptor) {
             Ok(acceptor) => acceptor,
             Err(e) => return give_up(&server, service, &e),

@@ -40,6 +40,8 @@ pub(super) struct Server {
     pub(super) sessions: Arc<Sessions>,
     pub(super) signals: Signals,
     pub(super) tasks: TaskTracker,
+    /// Whoever lets somebody in.
+    pub(super) doors: TaskTracker,
     /// Outlasts a reload.
     pub(super) sent: Sent,
     /// So does this.
@@ -94,6 +96,7 @@ impl Server {
             passwords: Passwords::new(channel),
             signals,
             tasks: TaskTracker::new(),
+            doors: TaskTracker::new(),
             sent: Sent::default(),
             rates: Rates::default(),
             wake: wake.ok(),
@@ -139,8 +142,15 @@ impl Server {
         (Moment { seconds: now.timestamp().as_second(), offset }, now.strftime("%Z").to_string())
     }
 
+    /// Waits until nobody is let in any more; so the signals say already.
+    pub(super) async fn close_doors(&self) {
+        self.doors.close();
+        self.doors.wait().await;
+    }
+
     /// Waits for the sessions to end, but not for ever.
     pub(super) async fn drain(&self) {
+        self.close_doors().await;
         self.tasks.close();
         if tokio::time::timeout(LAST_WORDS, self.tasks.wait()).await.is_err() {
             tracing::warn!("{} sessions did not end in time", self.tasks.len());
