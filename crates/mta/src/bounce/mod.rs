@@ -15,6 +15,7 @@
 //! | something refused in an SMTP session | – | `error_notice_recipient` ([`session`]) | `notify_classes` has `policy` or `protocol` |
 //! | trouble of this machine | – | `error_notice_recipient` ([`alarm`]) | `notify_classes` has `resource` or `software` |
 
+use std::borrow::Cow;
 use std::io;
 use std::time::Duration;
 
@@ -234,8 +235,12 @@ impl Sender {
     /// Begins a message of ours. Its reader may be known by another name here.
     fn begin(&self, spool: &Spool, id: QueueId, envelope: &Envelope) -> io::Result<Incoming> {
         let tables = self.cleanup.tables().map_err(io::Error::other)?;
-        let envelope = tables.envelope(envelope, Entering::Notice).map_err(io::Error::other)?;
-        Ok(spool.enter_as(id, &envelope, &Origin::Internal))
+        // A circle of virtual aliases, say: there is a reader all the same.
+        let known = tables.envelope(envelope, Entering::Notice).unwrap_or_else(|trouble| {
+            tracing::warn!("{id}: to the address as it stands: {trouble}");
+            Cow::Borrowed(envelope)
+        });
+        Ok(spool.enter_as(id, &known, &Origin::Internal))
     }
 
     fn enter(&self, spool: &Spool, letter: Letter<'_>) -> io::Result<QueueId> {

@@ -4,10 +4,11 @@
 //! Files of finished messages are removed at once, so that a kill repeats as little as can be; then all removals that
 //! gathered while the directory was being synced share its next sync, and only then is a message reported as gone.
 
+use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use durable::{Access, File};
 use mail::{Domain, QueueId};
@@ -88,7 +89,8 @@ pub fn start(
     let (removed, removals) = channel();
     let (its_spool, its_reports) = (spool.clone(), reports.clone());
     std::thread::Builder::new().name("remove".into()).spawn(move || make_last(&its_spool, &removals, &its_reports))?;
-    let recorder = Recorder { spool, policy, reports, removed, told: Told::default() };
+    let (told, unnoted, again) = (Told::default(), HashMap::new(), VecDeque::new());
+    let recorder = Recorder { spool, policy, reports, removed, told, unnoted, again };
     std::thread::Builder::new().name("record".into()).spawn(move || recorder.run(&records))?;
     Ok((fetch, record))
 }
@@ -216,36 +218,96 @@ struct Recorder {
     reports: UnboundedSender<Report>,
     removed: Sender<Finished>,
     told: Told,
+    /// What could not be noted, of messages that are in delivery.
+    unnoted: HashMap<QueueId, Notes>,
+    /// What could not be done, and when it is tried again: oldest first.
+    again: VecDeque<Again>,
+}
+
+/// A settlement that failed so often.
+struct Again {
+    at: Instant,
+    work: Box<Settlement>,
+    failures: u32,
 }
 
 impl Recorder {
     fn run(mut self, work: &Receiver<Record>) {
-        while let Ok(record) = work.recv() {
-            match record {
-                Record::Note(id, file, notes) => {
-                    let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                    if let Err(error) = note(&mut file, notes) {
-                        // Without the record those recipients may get a second copy; losing one is worse.
-                        tracing::error!("{id}: cannot note deliveries: {error}");
-                    }
+        loop {
+            match self.next(work) {
+                Ok(Record::Note(id, file, notes)) => {
+                    self.note(id, &file, notes);
                     let _ = self.reports.send(Report::Noted);
                 }
-                Record::Settle(settlement) => self.settle(*settlement),
-                Record::Policy(new) => self.policy = *new,
+                Ok(Record::Settle(work)) => {
+                    self.alarm(&work);
+                    self.settle(work, 0);
+                }
+                Ok(Record::Policy(new)) => self.policy = *new,
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Some(Again { work, failures, .. }) = self.again.pop_front() {
+                        self.settle(work, failures);
+                    }
+                }
+                // A last try.
+                Err(RecvTimeoutError::Disconnected) => {
+                    return std::mem::take(&mut self.again)
+                        .into_iter()
+                        .for_each(|it| self.settle(it.work, it.failures));
+                }
             }
         }
     }
 
-    fn settle(&mut self, work: Settlement) {
+    /// What is new, as long as nothing is to be tried again.
+    fn next(&self, work: &Receiver<Record>) -> Result<Record, RecvTimeoutError> {
+        match self.again.front() {
+            Some(Again { at, .. }) => work.recv_timeout(at.saturating_duration_since(Instant::now())),
+            None => work.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    fn note(&mut self, id: QueueId, file: &Mutex<QueueFile>, new: Notes) {
+        let mut notes = self.with_unnoted(id, new);
+        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = note(&mut file, &mut notes) {
+            tracing::error!("{id}: cannot note deliveries: {error}");
+            self.unnoted.insert(id, notes);
+            self.open_again(id, &mut file);
+        }
+    }
+
+    /// What could not be written or synced is not tried again by the same descriptor.
+    fn open_again(&self, id: QueueId, file: &mut QueueFile) {
+        match self.spool.read(Queue::Active, id) {
+            Ok(new) => *file = new,
+            Err(error) => tracing::error!("{id}: cannot read: {error}"),
+        }
+    }
+
+    fn with_unnoted(&mut self, id: QueueId, mut new: Notes) -> Notes {
+        let Some(mut notes) = self.unnoted.remove(&id) else { return new };
+        notes.expanded.append(&mut new.expanded);
+        notes.sent.append(&mut new.sent);
+        notes
+    }
+
+    fn settle(&mut self, mut work: Box<Settlement>, failures: u32) {
         let (id, readers) = (work.id, work.readers);
-        self.alarm(&work);
-        let settled = match self.policy.settle(&self.spool, work, SystemTime::now()) {
-            Ok((settled, notices)) => {
-                notices.into_iter().for_each(|notice| drop(self.reports.send(Report::Entered(notice))));
-                settled
-            }
+        work.notes = self.with_unnoted(id, std::mem::take(&mut work.notes));
+        let mut notices = Vec::new();
+        let settled = self.policy.settle(&self.spool, &mut work, SystemTime::now(), &mut notices);
+        notices.into_iter().for_each(|notice| drop(self.reports.send(Report::Entered(notice))));
+        let settled = match settled {
+            Ok(settled) => settled,
             Err(error) => {
                 tracing::error!("{id}: cannot record what became of it: {error}");
+                if is_full(&error) || failures < MOST_FAILURES {
+                    self.open_again(id, &mut work.file.lock().unwrap_or_else(PoisonError::into_inner));
+                    let again = Again { at: Instant::now() + self.policy.rest(), work, failures: failures + 1 };
+                    return self.again.push_back(again);
+                }
+                // This file takes no record any more: the others must not wait for ever because of that.
                 self.later(id)
             }
         };
@@ -296,6 +358,13 @@ impl Recorder {
         }
     }
 }
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// How often a disk that is not full is tried in vain.
+const MOST_FAILURES: u32 = 3;
 
 /// Many removals, one sync.
 fn make_last(spool: &Spool, removals: &Receiver<Finished>, reports: &UnboundedSender<Report>) {

@@ -3,12 +3,15 @@
 //! # Crash states
 //! | after | a crash leaves | which means |
 //! |---|---|---|
+//! | deliveries are noted and synced | those recipients finished | nothing is repeated |
 //! | a notice is entered | the notice, and a failed recipient without a record | a second try, a second notice |
-//! | records are appended and synced | those recipients finished | nothing is repeated |
+//! | failures are noted and synced | those recipients finished too | nothing is repeated |
 //! | `defer` | the message in `active` or `deferred`, records synced | it is tried again, early at worst |
 //! | unlink, not yet synced | perhaps the file | its unfinished recipients get a second copy |
 //!
-//! A message whose recipients are all finished needs no records: that its file is gone, synced, is the record.
+//! A message whose recipients are all finished and of whom nobody is told needs no records: that its file is gone, synced, is
+//! the record. What cannot be done now is kept with what is still to do, so that it goes on where it stopped: nobody who has
+//! the message gets it again because the disk is full.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -48,8 +51,10 @@ pub struct Settlement {
     pub notes: Notes,
     /// Delivered in this try, for senders who asked.
     pub sent: Vec<Lot>,
-    /// Never.
+    /// Never, and the sender does not know it yet.
     pub failed: Vec<Lot>,
+    /// Never, and the sender was told.
+    pub told: Vec<usize>,
     /// Not now.
     pub deferred: Vec<Lot>,
     /// Not before this time: their destination is left in peace.
@@ -108,11 +113,16 @@ impl Policy {
     /// Does what is to be done.
     ///
     /// # Errors
-    /// The disk's; the message stays where it is, and what has no record yet is tried again.
-    pub fn settle(&self, spool: &Spool, mut work: Settlement, now: SystemTime) -> io::Result<(Settled, Vec<QueueId>)> {
-        let mut notices = Vec::new();
+    /// The disk's; the message stays where it is, and in `work` stays what is still to do. Who was told may be told again.
+    pub fn settle(
+        &self,
+        spool: &Spool,
+        work: &mut Settlement,
+        now: SystemTime,
+        notices: &mut Vec<QueueId>,
+    ) -> io::Result<Settled> {
         if work.wish == Some(Wish::Delete) {
-            return Ok((Settled::Finished, notices));
+            return Ok(Settled::Finished);
         }
         let file = Arc::clone(&work.file);
         let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
@@ -124,18 +134,22 @@ impl Policy {
             work.deferred.iter_mut().for_each(|lot| lot.fate.action = Action::Failed);
             work.failed.append(&mut work.deferred);
         }
-        // Numbers of recipients that expansion made must be in the file before a notice or record speaks of them.
+        // Numbers of recipients that expansion made must be in the file before a notice or record speaks of them. And what can
+        // go wrong after this must not bring anybody a second copy.
         let stays = !work.deferred.is_empty() || work.wish == Some(Wish::Hold);
-        if stays {
-            note(&mut file, std::mem::take(&mut work.notes))?;
+        if stays || !work.failed.is_empty() || !work.sent.is_empty() {
+            note(&mut file, &mut work.notes)?;
         }
         notices.extend(self.tell(spool, &file, (Kind::Failed, &work.failed))?);
-        notices.extend(self.tell(spool, &file, (Kind::Delivered, &work.sent))?);
-        if !stays {
-            return Ok((Settled::Finished, notices));
+        work.told.extend(work.failed.drain(..).map(|lot| lot.slot));
+        if !work.told.is_empty() && (stays || !work.sent.is_empty()) {
+            file.append_bounced(&work.told)?;
+            work.told.clear();
         }
-        if !work.failed.is_empty() {
-            file.append_bounced(&work.failed.iter().map(|lot| lot.slot).collect::<Vec<_>>())?;
+        notices.extend(self.tell(spool, &file, (Kind::Delivered, &work.sent))?);
+        work.sent.clear();
+        if !stays {
+            return Ok(Settled::Finished);
         }
         if !self.warn_after.is_zero() && age >= self.warn_after && file.warned.is_none() {
             notices.extend(self.tell(spool, &file, (Kind::Delayed, &work.deferred))?);
@@ -148,12 +162,12 @@ impl Policy {
         }
         if work.wish == Some(Wish::Hold) {
             spool.shift(work.id, Queue::Active, Queue::Hold)?;
-            return Ok((Settled::Held, notices));
+            return Ok(Settled::Held);
         }
         let next = next_try(self, work.id, file.arrival, now);
         let next = work.not_before.map_or(next, |until| next.max(until + spread(self.shortest / 4, work.id)));
         spool.defer(work.id, Queue::Active, next)?;
-        Ok((Settled::Deferred(next), notices))
+        Ok(Settled::Deferred(next))
     }
 
     /// Tells each sender of what became of the recipients he is the sender for.
@@ -178,17 +192,30 @@ fn is_noted(file: &QueueFile, slot: usize, fate: &Fate) -> bool {
     }
 }
 
-/// Writes what is not in the file yet; who is done is synced.
+/// Writes what is not in the file yet; who is done is synced. In `notes` stays what could not be written.
 ///
 /// # Errors
 /// The disk's.
-pub fn note(file: &mut QueueFile, notes: Notes) -> io::Result<()> {
-    for Expanded { slot, first, into, owner } in notes.expanded {
-        // After a write that failed the numbers here and in the file differ: a record would then speak of somebody else.
-        if file.slots.len() != first {
-            return Err(io::Error::other("an earlier record is missing"));
-        }
-        file.append_expanded(slot, into, owner)?;
+pub fn note(file: &mut QueueFile, notes: &mut Notes) -> io::Result<()> {
+    let mut trouble = Ok(());
+    let written = notes.expanded.iter().take_while(|it| {
+        trouble = append(file, it);
+        trouble.is_ok()
+    });
+    let written = written.count();
+    notes.expanded.drain(..written);
+    trouble?;
+    if !notes.sent.is_empty() {
+        file.append_done(&notes.sent)?;
+        notes.sent.clear();
     }
-    if notes.sent.is_empty() { Ok(()) } else { file.append_done(&notes.sent) }
+    Ok(())
+}
+
+fn append(file: &mut QueueFile, Expanded { slot, first, into, owner }: &Expanded) -> io::Result<()> {
+    // Were the numbers here and in the file to differ, a record would speak of somebody else.
+    if file.slots.len() != *first {
+        return Err(io::Error::other("an earlier record is missing"));
+    }
+    file.append_expanded(*slot, into.clone(), owner.clone()).map(drop)
 }

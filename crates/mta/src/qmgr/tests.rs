@@ -1,6 +1,7 @@
 //! A message from the spool through [`Message`] and [`Policy::settle`], with the power cut at every step.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::time::{Duration, SystemTime};
 
 use durable::Dir;
@@ -55,11 +56,11 @@ pub(super) fn sent() -> Outcome {
     Outcome::Sent(EnhancedStatus::OK, "delivered to maildir".into())
 }
 
-fn later() -> Outcome {
+pub(super) fn later() -> Outcome {
     Outcome::Deferred(EnhancedStatus::new(4, 2, 0), "cannot write".into())
 }
 
-fn never() -> Outcome {
+pub(super) fn never() -> Outcome {
     Outcome::Bounced(EnhancedStatus::new(5, 1, 1), "unknown user".into())
 }
 
@@ -68,6 +69,7 @@ pub(super) fn settlement(message: Message) -> Settlement {
         id: message.id,
         sent: message.lots(Slot::succeeded),
         failed: message.lots(Slot::failed),
+        told: Vec::new(),
         deferred: message.lots(Slot::deferred),
         not_before: None,
         file: message.file,
@@ -75,6 +77,12 @@ pub(super) fn settlement(message: Message) -> Settlement {
         wish: message.wish,
         readers: message.readers,
     }
+}
+
+/// What became of it, and the notices about it.
+fn settle(spool: &Spool, message: Message, now: SystemTime) -> io::Result<(Settled, Vec<QueueId>)> {
+    let mut notices = Vec::new();
+    Ok((policy().settle(spool, &mut settlement(message), now, &mut notices)?, notices))
 }
 
 /// Who is not finished, wherever the message is.
@@ -122,8 +130,8 @@ fn no_recipient_is_forgotten_whenever_the_power_goes() {
             assert_eq!(new, 4..6);
             message.take(4, sent());
             delivered.insert("one");
-            let notes = std::mem::take(&mut message.notes);
-            let noted = note(&mut message.file.lock().expect("whole"), notes).is_ok();
+            let mut notes = std::mem::take(&mut message.notes);
+            let noted = note(&mut message.file.lock().expect("whole"), &mut notes).is_ok();
             if !noted {
                 return (delivered, false, false);
             }
@@ -131,7 +139,7 @@ fn no_recipient_is_forgotten_whenever_the_power_goes() {
             message.take(2, never());
             message.take(3, later());
             assert_eq!(message.open, 0);
-            let settled = policy().settle(&spool, settlement(message), SystemTime::now());
+            let settled = settle(&spool, message, SystemTime::now());
             (delivered, noted, settled.is_ok())
         },
         |cut, (delivered, noted, settled), root| {
@@ -178,9 +186,7 @@ fn what_was_finished_is_not_tried_again() {
     message.take(0, Outcome::Expanded(vec![address("c@m3102.com")].into()));
     message.take(2, sent());
     message.take(1, later());
-    let Ok((Settled::Deferred(next), _)) = policy().settle(&spool, settlement(message), SystemTime::now()) else {
-        panic!("not deferred")
-    };
+    let Ok((Settled::Deferred(next), _)) = settle(&spool, message, SystemTime::now()) else { panic!("not deferred") };
     assert!(next > SystemTime::now() + Duration::from_secs(290));
     let message = take(&spool, Queue::Deferred, id);
     assert_eq!(message.open, 1);
@@ -218,7 +224,7 @@ fn old_mail_is_returned_and_old_notices_go_to_the_postmaster() {
         let mut message = take(&spool, Queue::Incoming, id);
         message.take(0, later());
         let then = SystemTime::now() + Duration::from_secs(6 * 86_400);
-        let (settled, entered) = policy().settle(&spool, settlement(message), then).expect("no trouble");
+        let (settled, entered) = settle(&spool, message, then).expect("no trouble");
         assert_eq!((settled, entered.len()), (Settled::Finished, notices));
     }
 }
@@ -236,7 +242,7 @@ fn the_owner_of_a_list_hears_of_its_members() {
     message.take(1, never());
     message.take(2, never());
     message.take(3, later());
-    let (_, notices) = policy().settle(&spool, settlement(message), SystemTime::now()).expect("no trouble");
+    let (_, notices) = settle(&spool, message, SystemTime::now()).expect("no trouble");
     let told = |id: &QueueId| {
         let file = spool.read(Queue::Incoming, *id).expect("a notice");
         file.envelope.recipients[0].address.to_string()
