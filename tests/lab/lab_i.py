@@ -107,6 +107,13 @@ def life(lab, server):
         assert server.sh("find /var/spool/facteur/maildrop -type f | wc -l").strip() == "1"
         server.sh(lab.install(server, *ALL))
         server.until("cat /var/mail/kevin", "waiting")
+    with lab.step("whoever gets root's mail by /etc/aliases goes on getting it, until setup is told another"):
+        server.sh(f"apt-get purge -y -o Dpkg::Use-Pty=0 {NAMES}")
+        server.write("/etc/aliases", "postmaster: root\nroot: carol@e.example,\n\tdan@e.example\nteam: kevin,\n  foo\n")
+        server.sh(lab.install(server, *ALL))
+        assert "\nroot: carol@e.example,\n\tdan@e.example\n" in server.read("/etc/aliases")
+        answers(server, "/root_address=/s/carol@e.example, dan@e.example/kevin/")
+        assert server.read("/etc/aliases") == "postmaster: root\nroot: kevin\nteam: kevin,\n  foo\n"
 
 
 def answers(server, change):
