@@ -160,3 +160,11 @@ fn notify_decides() {
     to.notify = Some(mail::Notify { success: true, ..mail::Notify::default() });
     assert!(Kind::Delivered.is_wanted(&to));
 }
+
+#[test]
+fn a_sender_whose_aliases_lead_in_a_circle_is_told_all_the_same() {
+    let to = Recipient::new(address("gone@m3102.com"));
+    let settings = "virtual_alias_maps: 'inline:{kevin@m3102.com=foo@m3102.com, foo@m3102.com=kevin@m3102.com}'";
+    let told = told(settings, &from_kevin(vec![to.clone()]), (Kind::Failed, &[failed(to, "x")]));
+    assert!(told[..].iter().any(|text| text.contains("RCPT TO:<kevin@m3102.com>")), "{told:?}");
+}
