@@ -6,11 +6,12 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use imap::question::{Access, Known, Opened};
 use mail::Uid;
-use mailstore::{Error, Mailbox, Message, Snapshot};
+use mailstore::{Error, Identity, Mailbox, Message, Snapshot};
 
 use crate::follower::Follower;
 
@@ -20,6 +21,10 @@ pub(crate) struct Shared {
     followers: Mutex<Vec<Weak<Follower>>>,
     /// What to watch for changes by other programs.
     pub(crate) watch: Vec<PathBuf>,
+    /// What its name stood for when it was opened.
+    pub(crate) identity: Identity,
+    /// Nobody opens it under its name any more, and who still comes to follow it is told.
+    lost: AtomicBool,
 }
 
 /// The mailbox and what all followers know of it.
@@ -31,8 +36,9 @@ pub(crate) struct State {
 impl Shared {
     pub(crate) fn new(mailbox: Mailbox) -> Self {
         let published = mailbox.snapshot().clone();
-        let watch = mailbox.watch();
-        Self { state: Mutex::new(State { mailbox, published }), followers: Mutex::default(), watch }
+        let (watch, identity) = (mailbox.watch(), mailbox.identity());
+        let (state, lost) = (Mutex::new(State { mailbox, published }), AtomicBool::new(false));
+        Self { state, followers: Mutex::default(), watch, identity, lost }
     }
 
     /// The mailbox, for reading.
@@ -84,6 +90,9 @@ impl Shared {
         self.publish(&mut state);
         let follower = Arc::new(Follower::new(access));
         self.followers().push(Arc::downgrade(&follower));
+        if self.is_lost() {
+            follower.lost();
+        }
         let snapshot = state.mailbox.snapshot();
         let opened = Opened {
             uid_validity: snapshot.uid_validity,
@@ -98,7 +107,13 @@ impl Shared {
 
     /// Tells all followers that the mailbox is gone.
     pub(crate) fn lose(&self) {
+        self.lost.store(true, Ordering::SeqCst);
         self.live().iter().for_each(|follower| follower.lost());
+    }
+
+    /// Whether that was told.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::SeqCst)
     }
 
     /// Whether anybody follows it.

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use durable::{Access, Dir};
+use durable::{Access, Dir, Meta};
 use mail::{Uid, UidValidity};
 
 use super::control::{self, LockFile};
@@ -253,6 +253,11 @@ impl Maildir {
     pub(super) fn note_keywords_written(&mut self) -> Result<(), Error> {
         self.keywords_stamp = self.stamp_of(keywords::FILE)?;
         Ok(())
+    }
+
+    /// Its directory.
+    pub(crate) fn directory(&self) -> Result<Meta, Error> {
+        Ok(self.dir.meta()?)
     }
 
     pub(crate) const fn snapshot(&self) -> &Snapshot {
