@@ -81,7 +81,7 @@ pub enum Question {
     Octets(Uid, Range<u64>),
     /// Change flags of messages in the open mailbox.
     Store(Vec<Uid>, Change, Flags),
-    /// Remove messages of the open mailbox.
+    /// Remove those of these messages of the open mailbox that are marked as deleted.
     Expunge(Vec<Uid>),
     /// Copy messages of the open mailbox, all or none.
     Copy(Vec<Uid>, String),
