@@ -115,10 +115,10 @@ impl Session {
     /// Tells a batch; for messages whose flags changed by being read, the flags too.
     fn tell_batch(&mut self, mut fetching: Fetching, read: &[(Uid, Data)], out: &mut Out<'_>) -> Next {
         let changed = core::mem::take(&mut fetching.changed);
-        let with_flags = fetching.wanted.and_flags();
+        let with_flags = if changed.is_empty() { None } else { Some(fetching.wanted.and_flags()) };
         for (uid, data) in read {
             let Some(found) = self.view.as_ref().and_then(|view| view.find(*uid)) else { continue };
-            let wanted = if changed.contains(uid) { &with_flags } else { &fetching.wanted };
+            let wanted = with_flags.as_ref().filter(|_| changed.contains(uid)).unwrap_or(&fetching.wanted);
             let mut pieces: VecDeque<Piece> = wanted.reply(found, data, &mut self.counts.read).into();
             // A message that is not in memory is a batch of its own.
             if let Some(range) = out.pieces(&mut pieces) {
