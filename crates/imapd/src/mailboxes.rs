@@ -65,7 +65,8 @@ impl Mailboxes {
                 Err(error) => return Err(error),
             }
         }
-        let shared = Arc::new(Shared::new(store.mailbox(&name)?));
+        let mailbox = store.mailbox(&name)?;
+        let shared = Arc::new(Shared::new(name, mailbox));
         *slot = Arc::downgrade(&shared);
         Ok(shared)
     }

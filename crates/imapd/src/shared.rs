@@ -11,12 +11,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use imap::question::{Access, Known, Opened};
 use mail::Uid;
-use mailstore::{Error, Identity, Mailbox, Message, Snapshot};
+use mailstore::{Error, Identity, Mailbox, MailboxName, Message, Snapshot};
 
 use crate::follower::Follower;
 
 /// An open mailbox and who follows it.
 pub(crate) struct Shared {
+    /// As the log calls it.
+    pub(crate) name: MailboxName,
     state: Mutex<State>,
     followers: Mutex<Vec<Weak<Follower>>>,
     /// What to watch for changes by other programs.
@@ -34,11 +36,11 @@ pub(crate) struct State {
 }
 
 impl Shared {
-    pub(crate) fn new(mailbox: Mailbox) -> Self {
+    pub(crate) fn new(name: MailboxName, mailbox: Mailbox) -> Self {
         let published = mailbox.snapshot().clone();
         let (watch, identity) = (mailbox.watch(), mailbox.identity());
         let (state, lost) = (Mutex::new(State { mailbox, published }), AtomicBool::new(false));
-        Self { state, followers: Mutex::default(), watch, identity, lost }
+        Self { name, state, followers: Mutex::default(), watch, identity, lost }
     }
 
     /// The mailbox, for reading.
