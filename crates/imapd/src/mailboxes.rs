@@ -268,6 +268,45 @@ mod tests {
         assert_eq!(messages(&all, "b"), 1);
     }
 
+    #[test]
+    fn examine_shows_what_is_recent_and_leaves_it_so() {
+        let (place, all) = maildir();
+        let deliver = |name: &str| write(&place.path().join("Maildir/new").join(name), "Subject: a\n\nb\n");
+        all.get("INBOX").expect("made");
+        deliver("1795191067.M1P1.vm");
+        let shared = all.get("INBOX").expect("open");
+        let recent = |known: &[imap::question::Known]| known.iter().map(|known| known.recent).collect::<Vec<_>>();
+        let (follower, opened) = shared.follow(Access::Examine).expect("followed");
+        assert_eq!((recent(&opened.messages), all.status("INBOX").expect("status").recent), (vec![true], 1));
+        deliver("1795191068.M1P1.vm");
+        shared.refresh().expect("looked");
+        assert_eq!(recent(&follower.take().appeared), [true]);
+        let (_selecting, opened) = shared.follow(Access::Select).expect("followed");
+        assert_eq!(recent(&opened.messages), [true, true]);
+        let (_examining, opened) = shared.follow(Access::Examine).expect("followed");
+        assert_eq!(recent(&opened.messages), [false, false]);
+    }
+
+    /// Root may read everything: a directory that only looks like a file when it is listed is unreadable for all.
+    #[test]
+    fn a_message_that_cannot_be_read_costs_no_other() {
+        let (place, all) = maildir();
+        all.get("INBOX").expect("made");
+        let new = place.path().join("Maildir/new");
+        write(&new.join("1.M1P1.vm"), "Subject: a\n\nb\n");
+        write(&new.join("2.M1P1.vm"), "Subject: a\n\nb\n");
+        let shared = all.get("INBOX").expect("open");
+        std::fs::remove_file(new.join("1.M1P1.vm")).expect("removed");
+        std::fs::create_dir(new.join("1.M1P1.vm")).expect("made");
+        let uids: Vec<mail::Uid> =
+            shared.lock().mailbox.snapshot().messages.iter().map(|message| message.uid).collect();
+        let test = imap::question::Test::Content(imap::grammar::search::Content::Text("b".into()));
+        assert_eq!(crate::lookup::search(&shared, uids.clone(), test).expect("searched"), uids[1..]);
+        let (read, _) = crate::reading::read(&shared, &uids, imap::question::Need::Whole).expect("read");
+        assert_eq!(read[0], Err(imap::question::Missing::Unreadable));
+        assert!(read[1].is_ok());
+    }
+
     fn write(path: &Path, text: &str) {
         std::fs::write(path, text).expect("written");
     }

@@ -87,7 +87,7 @@ impl Shared {
         self.refresh()?;
         let mut state = self.lock();
         let writable = access == Access::Select && writable(&state.mailbox);
-        let recent = if writable { claim(&mut state.mailbox) } else { BTreeSet::new() };
+        let recent = if writable { claim(&mut state.mailbox) } else { unclaimed(&state.mailbox) };
         // Claiming renames files: nobody is told of what is no change.
         self.publish(&mut state);
         let follower = Arc::new(Follower::new(access));
@@ -134,14 +134,23 @@ impl Shared {
             state.published = now.clone();
             return;
         }
-        // The first session that may write takes the recent marks of what is new.
+        // The first session that may write takes the recent marks of what is new; where there is none, all see them.
         let owner = followers.iter().position(|follower| follower.access == Access::Select);
         let fresh =
             now.messages.last().map(|message| message.uid) > state.published.messages.last().map(|message| message.uid);
-        let recent = if fresh && owner.is_some() { claim(&mut state.mailbox) } else { BTreeSet::new() };
+        let recent = match owner {
+            Some(_) if fresh => claim(&mut state.mailbox),
+            Some(_) => BTreeSet::new(),
+            None => unclaimed(&state.mailbox),
+        };
         let now = state.mailbox.snapshot().clone();
         for (at, follower) in followers.iter().enumerate() {
-            tell(follower, &state.published, &now, if owner == Some(at) { Some(&recent) } else { None });
+            tell(
+                follower,
+                &state.published,
+                &now,
+                if owner.is_none_or(|owner| owner == at) { Some(&recent) } else { None },
+            );
             follower.wake();
         }
         state.published = now;
@@ -197,6 +206,11 @@ fn claim(mailbox: &mut Mailbox) -> BTreeSet<Uid> {
         tracing::warn!("cannot take the recent marks: {error}");
         BTreeSet::new()
     })
+}
+
+/// The recent marks, for who may look but not take.
+fn unclaimed(mailbox: &Mailbox) -> BTreeSet<Uid> {
+    mailbox.snapshot().messages.iter().filter(|message| message.recent).map(|message| message.uid).collect()
 }
 
 fn writable(mailbox: &Mailbox) -> bool {
