@@ -24,6 +24,8 @@ use crate::tls::Tls;
 use crate::tls::client::{Trust, Wanted};
 use line::{Line, left, read_into};
 
+pub use line::READ_AT_ONCE;
+
 /// Answers a machine's questions. `async` ends here: disk work goes to the blocking pool.
 pub trait World: Send {
     /// The protocol's questions.
@@ -74,6 +76,9 @@ pub struct Options<'a> {
     pub tls: Option<Handshake<'a>>,
     /// Cancelled when the server stops.
     pub stop: CancellationToken,
+    /// The most octets taken from the connection at a time: with one unfinished line, all that can be left over when the
+    /// machine detaches. Not more than [`READ_AT_ONCE`].
+    pub read_at_once: usize,
     /// The session's place among the others.
     pub pass: Option<&'a Pass>,
     /// Octets that came with the connection.
@@ -123,6 +128,7 @@ impl Default for Options<'_> {
             deadline: None,
             tls: None,
             stop: CancellationToken::new(),
+            read_at_once: READ_AT_ONCE,
             pass: None,
             buffered: Vec::new(),
         }
@@ -266,14 +272,14 @@ where
         let Some(stream) = self.line.stream.as_mut() else { return Woken::Gone };
         let may_notice = !self.in_body && self.line.reader.buffered().is_empty();
         let may_stop = !self.stopped;
-        let reader = &mut self.line.reader;
+        let (reader, most) = (&mut self.line.reader, self.options.read_at_once);
         let patience = self.since + self.line.limit;
         let (until, late) = match self.deadline {
             Some(deadline) if deadline < patience => (deadline, Woken::Deadline),
             _ => (patience, Woken::TimedOut),
         };
         let evicted = left(self.line.leave.as_ref(), Duration::ZERO);
-        let received = poll_fn(|cx| read_into(stream, reader, cx));
+        let received = poll_fn(|cx| read_into(stream, reader, most, cx));
         tokio::select! {
             biased;
             () = self.options.stop.cancelled(), if may_stop => Woken::Stop,
@@ -421,7 +427,7 @@ where
         }
         let Some(stream) = self.line.stream.as_mut() else { return Ok(()) };
         let reader = &mut self.line.reader;
-        if let Ok(Ok(count)) = timeout(LAST_WORDS, poll_fn(|cx| read_into(stream, reader, cx))).await {
+        if let Ok(Ok(count)) = timeout(LAST_WORDS, poll_fn(|cx| read_into(stream, reader, READ_AT_ONCE, cx))).await {
             self.line.octets_in += count as u64;
         }
         self.cut().await

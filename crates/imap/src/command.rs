@@ -83,6 +83,25 @@ pub enum Change {
     Replace,
 }
 
+impl Change {
+    /// What it makes of flags.
+    #[must_use]
+    pub fn of(self, had: &Flags, named: &Flags) -> Flags {
+        let mut flags = if self == Self::Replace { Flags::default() } else { had.clone() };
+        for flag in named.system() {
+            if self == Self::Remove { flags.clear(flag) } else { flags.set(flag) }
+        }
+        for keyword in &named.keywords {
+            if self == Self::Remove {
+                flags.keywords.remove(keyword);
+            } else {
+                flags.keywords.insert(keyword.clone());
+            }
+        }
+        flags
+    }
+}
+
 /// Whether a STORE is answered with the new flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Echo {

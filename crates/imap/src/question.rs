@@ -81,7 +81,7 @@ pub enum Question {
     Octets(Uid, Range<u64>),
     /// Change flags of messages in the open mailbox.
     Store(Vec<Uid>, Change, Flags),
-    /// Remove messages of the open mailbox.
+    /// Remove those of these messages of the open mailbox that are marked as deleted.
     Expunge(Vec<Uid>),
     /// Copy messages of the open mailbox, all or none.
     Copy(Vec<Uid>, String),
@@ -173,8 +173,8 @@ pub enum Answer {
     Status(Counts),
     /// To [`Question::Sync`].
     Changes(Changes),
-    /// To [`Question::Read`], in the order asked; `None`: it is gone.
-    Messages(Vec<Option<Data>>),
+    /// To [`Question::Read`], in the order asked.
+    Messages(Vec<Result<Data, Missing>>),
     /// To [`Question::Octets`]: the first of them, at least one.
     Octets(Bytes),
     /// To [`Question::Store`]: the flags that messages have now; those that are gone are left out.
@@ -296,6 +296,15 @@ pub struct Data {
     /// The whole was wanted and is too much to be handed over at once: `octets` is the header, the rest is had by
     /// [`Question::Octets`].
     pub large: Option<Box<Large>>,
+}
+
+/// Why there is nothing of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Missing {
+    /// It is gone.
+    Gone,
+    /// It is there but cannot be read.
+    Unreadable,
 }
 
 /// What is known of a message that is not in memory.

@@ -5,7 +5,9 @@
 
 use bytes::Bytes;
 use imap::grammar::set::Ranges;
-use imap::question::{Attempt, Changes, Children, Counts, Data, Folder, FolderKind, Known, Opened, Test, Trouble};
+use imap::question::{
+    Attempt, Changes, Children, Counts, Data, Folder, FolderKind, Known, Missing, Opened, Test, Trouble,
+};
 use imap::session::Settings;
 use imap::{Answer, Login, LoginAnswer, LoginQuestion, Question, Session, login};
 use mail::date::Moment;
@@ -111,7 +113,7 @@ fn shown(test: &Test) -> String {
 
 /// `octets TEXT`, and before a TEXT of `messages` `large SIZE ` if only its header is given;
 /// `done`, `no exists|name|cannot|mailbox|readonly|quota|internal|gone|inuse|limit`, `opened VALIDITY NEXT MESSAGE…`,
-/// `opened-read-only …`, `changes [+MESSAGE|~MESSAGE|-UID|lost]…`, `messages TEXT|gone`, `stored MESSAGE…`, `expunged UID…`,
+/// `opened-read-only …`, `changes [+MESSAGE|~MESSAGE|-UID|lost]…`, `messages TEXT|gone|unreadable`, `stored MESSAGE…`, `expunged UID…`,
 /// `copied VALIDITY FROM>TO…`, `found UID…`, `appended VALIDITY UID`, `status MESSAGES RECENT UNSEEN NEXT VALIDITY`,
 /// `folders NAME[/][!][+][?][^][=\Use]…` (`/` children, `!` none ever, `+` subscribed, `?` only a level, `^` only subscribed)
 fn answer(text: &str) -> Answer {
@@ -217,7 +219,12 @@ fn folder(text: &str) -> Folder {
 }
 
 /// 2026-11-20 16:11:11 +0000, like the recorded dialogues.
-fn data(text: &str) -> Option<Data> {
+fn data(text: &str) -> Result<Data, Missing> {
+    match text {
+        "gone" => return Err(Missing::Gone),
+        "unreadable" => return Err(Missing::Unreadable),
+        _ => {}
+    }
     let (size, text) = text
         .strip_prefix("large ")
         .and_then(|rest| rest.split_once(' '))
@@ -225,8 +232,7 @@ fn data(text: &str) -> Option<Data> {
     let octets = text.replace("\\n", "\r\n");
     let large = size.map(|_| Box::default());
     let size = size.map_or(octets.len() as u64, |size| size.parse().expect("a size"));
-    let message = || Data { date: Moment::utc(1_795_191_071), size, octets: Bytes::from(octets.clone()), large };
-    (text != "gone").then(message)
+    Ok(Data { date: Moment::utc(1_795_191_071), size, octets: Bytes::from(octets), large })
 }
 
 fn uid(text: &str) -> Uid {

@@ -134,7 +134,7 @@ fn world(question: &imap::Question) -> Answer {
             let octets =
                 bytes::Bytes::from_static(b"From: a\r\nContent-Type: message/rfc822\r\n\r\nTo: b\r\n\r\nc\r\n");
             let data = Data { date: mail::date::Moment::utc(0), size: 50, octets, large: None };
-            Answer::Messages(uids.iter().map(|_| Some(data.clone())).collect())
+            Answer::Messages(uids.iter().map(|_| Ok(data.clone())).collect())
         }
         Question::Octets(..) => Answer::Refused(imap::question::Trouble::Internal),
         Question::Store(uids, _, flags) => Answer::Stored(uids.iter().map(|uid| (*uid, flags.clone())).collect()),

@@ -35,6 +35,10 @@ pub(crate) fn search(shared: &Shared, uids: Vec<Uid>, test: Test) -> Result<Vec<
         match holds(&mut message, &test) {
             Ok(true) => found.push(uid),
             Ok(false) | Err(Error::NoMessage) => {}
+            // One message that cannot be read must not cost the others.
+            Err(error @ (Error::Damaged(_) | Error::Disk(_) | Error::Unsafe(_))) => {
+                tracing::error!("message {uid} of {} cannot be searched: {error}", shared.name);
+            }
             Err(error) => return Err(error),
         }
     }

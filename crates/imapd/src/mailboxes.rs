@@ -16,9 +16,13 @@ pub(crate) struct Mailboxes {
     location: Location,
     options: Options,
     store: Mutex<Option<Arc<Store>>>,
-    open: Mutex<HashMap<MailboxName, Weak<Shared>>>,
+    open: Mutex<HashMap<MailboxName, Arc<Slot>>>,
     watch: Watch,
 }
+
+/// The open mailbox of one name. Held while it is opened, so that two sessions never open it twice and nobody waits who
+/// asks for another one.
+type Slot = Mutex<Weak<Shared>>;
 
 impl Mailboxes {
     pub(crate) fn new(location: Location, options: Options, watch: Watch) -> Self {
@@ -31,9 +35,7 @@ impl Mailboxes {
         let mut kept = self.store.lock().unwrap_or_else(PoisonError::into_inner);
         match kept.take() {
             Some(store) if store.is_current() => return Ok(kept.insert(store).clone()),
-            Some(_) => {
-                self.opened().drain().filter_map(|(_, shared)| shared.upgrade()).for_each(|shared| shared.lose())
-            }
+            Some(_) => self.forget(|_| true),
             None => {}
         }
         let store = Arc::new(Store::open(self.location.clone(), self.options.clone())?);
@@ -49,19 +51,31 @@ impl Mailboxes {
         }
     }
 
-    /// An open mailbox: one object for all who ask.
+    /// An open mailbox: one object for all who ask, as long as it is what the name stands for.
     pub(crate) fn get(&self, name: &str) -> Result<Arc<Shared>, Error> {
         let store = self.store()?;
         let name = store.name(name)?;
-        // Held while the mailbox is opened, so that two sessions never open it twice.
-        let mut open = self.opened();
-        open.retain(|_, shared| shared.strong_count() > 0);
-        if let Some(shared) = open.get(&name).and_then(Weak::upgrade) {
-            return Ok(shared);
+        let slot = self.slot(&name);
+        let mut slot = lock(&slot);
+        if let Some(shared) = slot.upgrade() {
+            match store.identity(&name) {
+                Ok(identity) if identity == shared.identity && !shared.is_lost() => return Ok(shared),
+                // Another program moved or removed it.
+                Ok(_) | Err(Error::NoMailbox) => shared.lose(),
+                Err(error) => return Err(error),
+            }
         }
-        let shared = Arc::new(Shared::new(store.mailbox(&name)?));
-        open.insert(name, Arc::downgrade(&shared));
+        let mailbox = store.mailbox(&name)?;
+        let shared = Arc::new(Shared::new(name, mailbox));
+        *slot = Arc::downgrade(&shared);
         Ok(shared)
+    }
+
+    fn slot(&self, name: &MailboxName) -> Arc<Slot> {
+        let mut open = lock(&self.open);
+        // One that nobody else has is not being opened: its lock is free.
+        open.retain(|_, slot| Arc::strong_count(slot) > 1 || lock(slot).strong_count() > 0);
+        open.entry(name.clone()).or_default().clone()
     }
 
     /// The same, watched for changes by other programs as long as somebody follows it.
@@ -117,17 +131,18 @@ impl Mailboxes {
         let store = self.store()?;
         let name = store.name(name)?;
         store.delete(&name)?;
-        self.forget(&name);
+        self.forget(|other| *other == name);
         Ok(())
     }
 
-    /// Sessions that have a renamed mailbox open are told that it is gone.
+    /// Sessions that have a renamed mailbox open, or one below it, are told that it is gone.
     pub(crate) fn rename(&self, from: &str, to: &str) -> Result<(), Error> {
         let store = self.store()?;
         let (from, to) = (store.name(from)?, store.name(to)?);
         store.rename(&from, &to)?;
         if !from.is_inbox() {
-            self.forget(&from);
+            let below = format!("{from}{}", self.separator());
+            self.forget(|name| *name == from || name.as_str().starts_with(&below));
         }
         Ok(())
     }
@@ -142,15 +157,19 @@ impl Mailboxes {
         store.unsubscribe(&store.name(name)?)
     }
 
-    fn forget(&self, name: &MailboxName) {
-        if let Some(shared) = self.opened().remove(name).and_then(|shared| shared.upgrade()) {
-            shared.lose();
+    /// These names stand for something else from now on. Waits for who is opening one of them.
+    fn forget(&self, which: impl Fn(&MailboxName) -> bool) {
+        let forgotten: Vec<_> = lock(&self.open).extract_if(|name, _| which(name)).collect();
+        for (_, slot) in forgotten {
+            if let Some(shared) = lock(&slot).upgrade() {
+                shared.lose();
+            }
         }
     }
+}
 
-    fn opened(&self) -> MutexGuard<'_, HashMap<MailboxName, Weak<Shared>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn listed(folder: &mailstore::Folder, subscriptions: &[MailboxName]) -> Folder {
@@ -176,5 +195,138 @@ pub(crate) fn special_use(name: &str) -> Option<SpecialUse> {
         "Sent" | "Sent Messages" => Some(SpecialUse::Sent),
         "Trash" => Some(SpecialUse::Trash),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::{Duration, Instant};
+
+    use imap::question::Access;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn maildir() -> (TempDir, Arc<Mailboxes>) {
+        let place = TempDir::new().expect("a directory");
+        let location = Location::Maildir { root: place.path().join("Maildir") };
+        let options = Options { lock_timeout: Duration::from_secs(2), ..Options::default() };
+        (place, Arc::new(Mailboxes::new(location, options, Watch::start())))
+    }
+
+    fn mbox() -> (TempDir, Arc<Mailboxes>) {
+        let place = TempDir::new().expect("a directory");
+        let (inbox, folders) = (place.path().join("inbox"), place.path().join("mail"));
+        let all = Mailboxes::new(Location::Mbox { inbox, folders }, Options::default(), Watch::start());
+        (place, Arc::new(all))
+    }
+
+    fn append(all: &Mailboxes, name: &str) {
+        let shared = all.get(name).expect("open");
+        let content = b"Subject: a\r\n\r\nb\r\n";
+        let date = mail::date::Moment::utc(1_795_191_067);
+        let message = mailstore::NewMessage { content, flags: mail::Flags::default(), date };
+        shared.change(|mailbox| mailbox.append(&[message])).expect("stored");
+    }
+
+    fn messages(all: &Mailboxes, name: &str) -> u32 {
+        all.status(name).expect("status").messages
+    }
+
+    #[test]
+    fn what_was_below_a_renamed_mailbox_is_found_under_its_new_name_alone() {
+        for (_place, all) in [maildir(), mbox()] {
+            let name = |name: &str| name.replace('/', &all.separator().to_string());
+            all.create(&name("p/kid")).expect("made");
+            let held = all.get(&name("p/kid")).expect("open");
+            let (follower, _) = held.follow(Access::Select).expect("followed");
+            all.rename("p", "q").expect("renamed");
+            assert!(follower.take().lost);
+            all.create(&name("p/kid")).expect("made anew");
+            append(&all, &name("p/kid"));
+            assert_eq!((messages(&all, &name("p/kid")), messages(&all, &name("q/kid"))), (1, 0));
+            drop(held);
+        }
+    }
+
+    #[test]
+    fn what_other_programs_moved_or_removed_is_not_what_its_name_stands_for() {
+        let (place, all) = maildir();
+        let root = place.path().join("Maildir");
+        all.create("a").expect("made");
+        let held = all.get("a").expect("open");
+        let (follower, _) = held.follow(Access::Select).expect("followed");
+        std::fs::rename(root.join(".a"), root.join(".b")).expect("moved");
+        assert!(matches!(all.get("a"), Err(Error::NoMailbox)));
+        assert!(follower.take().lost);
+        let _held = all.get("b").expect("open");
+        std::fs::remove_dir_all(root.join(".b")).expect("removed");
+        all.create("b").expect("made anew");
+        assert!(all.get("b").expect("open").lock().mailbox.writable().is_ok());
+        append(&all, "b");
+        assert_eq!(messages(&all, "b"), 1);
+    }
+
+    #[test]
+    fn examine_shows_what_is_recent_and_leaves_it_so() {
+        let (place, all) = maildir();
+        let deliver = |name: &str| write(&place.path().join("Maildir/new").join(name), "Subject: a\n\nb\n");
+        all.get("INBOX").expect("made");
+        deliver("1795191067.M1P1.vm");
+        let shared = all.get("INBOX").expect("open");
+        let recent = |known: &[imap::question::Known]| known.iter().map(|known| known.recent).collect::<Vec<_>>();
+        let (follower, opened) = shared.follow(Access::Examine).expect("followed");
+        assert_eq!((recent(&opened.messages), all.status("INBOX").expect("status").recent), (vec![true], 1));
+        deliver("1795191068.M1P1.vm");
+        shared.refresh().expect("looked");
+        assert_eq!(recent(&follower.take().appeared), [true]);
+        let (_selecting, opened) = shared.follow(Access::Select).expect("followed");
+        assert_eq!(recent(&opened.messages), [true, true]);
+        let (_examining, opened) = shared.follow(Access::Examine).expect("followed");
+        assert_eq!(recent(&opened.messages), [false, false]);
+    }
+
+    /// Root may read everything: a directory that only looks like a file when it is listed is unreadable for all.
+    #[test]
+    fn a_message_that_cannot_be_read_costs_no_other() {
+        let (place, all) = maildir();
+        all.get("INBOX").expect("made");
+        let new = place.path().join("Maildir/new");
+        write(&new.join("1.M1P1.vm"), "Subject: a\n\nb\n");
+        write(&new.join("2.M1P1.vm"), "Subject: a\n\nb\n");
+        let shared = all.get("INBOX").expect("open");
+        std::fs::remove_file(new.join("1.M1P1.vm")).expect("removed");
+        std::fs::create_dir(new.join("1.M1P1.vm")).expect("made");
+        let uids: Vec<mail::Uid> =
+            shared.lock().mailbox.snapshot().messages.iter().map(|message| message.uid).collect();
+        let test = imap::question::Test::Content(imap::grammar::search::Content::Text("b".into()));
+        assert_eq!(crate::lookup::search(&shared, uids.clone(), test).expect("searched"), uids[1..]);
+        let (read, _) = crate::reading::read(&shared, &uids, imap::question::Need::Whole).expect("read");
+        assert_eq!(read[0], Err(imap::question::Missing::Unreadable));
+        assert!(read[1].is_ok());
+    }
+
+    fn write(path: &Path, text: &str) {
+        std::fs::write(path, text).expect("written");
+    }
+
+    #[test]
+    fn who_waits_for_a_lock_keeps_nobody_from_another_mailbox() {
+        let (place, all) = maildir();
+        all.create("lk").expect("made");
+        let locked = place.path().join("Maildir/.lk");
+        write(&locked.join("dovecot-uidlist.lock"), "");
+        write(&locked.join("new/1795191067.M1P1.vm"), "Subject: a\n\nb\n");
+        let (waiting, begun) = (all.clone(), Instant::now());
+        let opener = std::thread::spawn(move || waiting.get("lk").map(drop));
+        let mut longest = Duration::ZERO;
+        while !opener.is_finished() {
+            let asked = Instant::now();
+            assert_eq!(messages(&all, "INBOX"), 0);
+            longest = longest.max(asked.elapsed());
+        }
+        assert!(matches!(opener.join().expect("no panic"), Err(Error::Busy)));
+        assert!(begun.elapsed() > Duration::from_secs(1) && longest < Duration::from_secs(1), "{longest:?}");
     }
 }

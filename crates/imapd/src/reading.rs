@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use imap::question::{Data, Large, Need};
+use imap::question::{Data, Large, Missing, Need};
 use mail::Uid;
 use mail::mime::{Scanned, Scanner};
 use mailstore::{Error, Mailbox, Reading};
@@ -15,7 +15,7 @@ use crate::shared::Shared;
 const AT_ONCE: u64 = 128 * 1024;
 const PIECE: usize = 64 * 1024;
 
-type Read = (Vec<Option<Data>>, Option<(Uid, Reading)>);
+type Read = (Vec<Result<Data, Missing>>, Option<(Uid, Reading)>);
 
 /// Data of messages, in the order asked; and a large one among them, ready to be gone on with.
 pub(crate) fn read(shared: &Shared, uids: &[Uid], need: Need) -> Result<Read, Error> {
@@ -25,13 +25,13 @@ pub(crate) fn read(shared: &Shared, uids: &[Uid], need: Need) -> Result<Read, Er
         let data = match read_one(&mut state.mailbox, *uid, need) {
             Ok((data, large)) => {
                 reading = large.map(|large| (*uid, large)).or(reading);
-                Some(data)
+                Ok(data)
             }
-            Err(Error::NoMessage) => None,
+            Err(Error::NoMessage) => Err(Missing::Gone),
             // One message that cannot be read must not cost the others.
             Err(error @ (Error::Damaged(_) | Error::Disk(_) | Error::Unsafe(_))) => {
-                tracing::error!("message {uid} cannot be read: {error}");
-                None
+                tracing::error!("message {uid} of {} cannot be read: {error}", shared.name);
+                Err(Missing::Unreadable)
             }
             Err(error) => return Err(error),
         };

@@ -6,20 +6,27 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use imap::question::{Access, Known, Opened};
 use mail::Uid;
-use mailstore::{Error, Mailbox, Message, Snapshot};
+use mailstore::{Error, Identity, Mailbox, MailboxName, Message, Snapshot};
 
 use crate::follower::Follower;
 
 /// An open mailbox and who follows it.
 pub(crate) struct Shared {
+    /// As the log calls it.
+    pub(crate) name: MailboxName,
     state: Mutex<State>,
     followers: Mutex<Vec<Weak<Follower>>>,
     /// What to watch for changes by other programs.
     pub(crate) watch: Vec<PathBuf>,
+    /// What its name stood for when it was opened.
+    pub(crate) identity: Identity,
+    /// Nobody opens it under its name any more, and who still comes to follow it is told.
+    lost: AtomicBool,
 }
 
 /// The mailbox and what all followers know of it.
@@ -29,10 +36,11 @@ pub(crate) struct State {
 }
 
 impl Shared {
-    pub(crate) fn new(mailbox: Mailbox) -> Self {
+    pub(crate) fn new(name: MailboxName, mailbox: Mailbox) -> Self {
         let published = mailbox.snapshot().clone();
-        let watch = mailbox.watch();
-        Self { state: Mutex::new(State { mailbox, published }), followers: Mutex::default(), watch }
+        let (watch, identity) = (mailbox.watch(), mailbox.identity());
+        let (state, lost) = (Mutex::new(State { mailbox, published }), AtomicBool::new(false));
+        Self { name, state, followers: Mutex::default(), watch, identity, lost }
     }
 
     /// The mailbox, for reading.
@@ -79,11 +87,14 @@ impl Shared {
         self.refresh()?;
         let mut state = self.lock();
         let writable = access == Access::Select && writable(&state.mailbox);
-        let recent = if writable { claim(&mut state.mailbox) } else { BTreeSet::new() };
+        let recent = if writable { claim(&mut state.mailbox) } else { unclaimed(&state.mailbox) };
         // Claiming renames files: nobody is told of what is no change.
         self.publish(&mut state);
         let follower = Arc::new(Follower::new(access));
         self.followers().push(Arc::downgrade(&follower));
+        if self.is_lost() {
+            follower.lost();
+        }
         let snapshot = state.mailbox.snapshot();
         let opened = Opened {
             uid_validity: snapshot.uid_validity,
@@ -98,7 +109,13 @@ impl Shared {
 
     /// Tells all followers that the mailbox is gone.
     pub(crate) fn lose(&self) {
+        self.lost.store(true, Ordering::SeqCst);
         self.live().iter().for_each(|follower| follower.lost());
+    }
+
+    /// Whether that was told.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::SeqCst)
     }
 
     /// Whether anybody follows it.
@@ -117,14 +134,23 @@ impl Shared {
             state.published = now.clone();
             return;
         }
-        // The first session that may write takes the recent marks of what is new.
+        // The first session that may write takes the recent marks of what is new; where there is none, all see them.
         let owner = followers.iter().position(|follower| follower.access == Access::Select);
         let fresh =
             now.messages.last().map(|message| message.uid) > state.published.messages.last().map(|message| message.uid);
-        let recent = if fresh && owner.is_some() { claim(&mut state.mailbox) } else { BTreeSet::new() };
+        let recent = match owner {
+            Some(_) if fresh => claim(&mut state.mailbox),
+            Some(_) => BTreeSet::new(),
+            None => unclaimed(&state.mailbox),
+        };
         let now = state.mailbox.snapshot().clone();
         for (at, follower) in followers.iter().enumerate() {
-            tell(follower, &state.published, &now, if owner == Some(at) { Some(&recent) } else { None });
+            tell(
+                follower,
+                &state.published,
+                &now,
+                if owner.is_none_or(|owner| owner == at) { Some(&recent) } else { None },
+            );
             follower.wake();
         }
         state.published = now;
@@ -180,6 +206,11 @@ fn claim(mailbox: &mut Mailbox) -> BTreeSet<Uid> {
         tracing::warn!("cannot take the recent marks: {error}");
         BTreeSet::new()
     })
+}
+
+/// The recent marks, for who may look but not take.
+fn unclaimed(mailbox: &Mailbox) -> BTreeSet<Uid> {
+    mailbox.snapshot().messages.iter().filter(|message| message.recent).map(|message| message.uid).collect()
 }
 
 fn writable(mailbox: &Mailbox) -> bool {

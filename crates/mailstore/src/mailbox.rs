@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use durable::Meta;
 use mail::date::Moment;
 use mail::{Flags, Uid};
 
@@ -16,6 +17,20 @@ use crate::{Changes, Error, FlagChange, Incoming, NewMessage, Reading, Snapshot}
 pub struct Mailbox {
     format: Format,
     watch: Vec<PathBuf>,
+    identity: Identity,
+}
+
+/// Which directory holds a mailbox, whatever it is called now: a Maildir itself, or the directory of an mbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl From<Meta> for Identity {
+    fn from(meta: Meta) -> Self {
+        Self { device: meta.device, inode: meta.inode }
+    }
 }
 
 #[allow(clippy::large_enum_variant, reason = "few are open at a time")]
@@ -308,6 +323,12 @@ impl Mailbox {
         self.watch.clone()
     }
 
+    /// Where it was when it was opened; to be compared with [`crate::Store::identity`].
+    #[must_use]
+    pub const fn identity(&self) -> Identity {
+        self.identity
+    }
+
     /// The flags of one message.
     #[must_use]
     pub fn flags(&self, uid: Uid) -> Option<&Flags> {
@@ -316,11 +337,13 @@ impl Mailbox {
 }
 
 impl Mailbox {
-    pub(crate) fn maildir(maildir: Maildir, path: &std::path::Path) -> Self {
-        Self { format: Format::Maildir(maildir), watch: vec![path.join("new"), path.join("cur")] }
+    pub(crate) fn maildir(maildir: Maildir, path: &std::path::Path) -> Result<Self, Error> {
+        let identity = maildir.directory()?.into();
+        Ok(Self { format: Format::Maildir(maildir), watch: vec![path.join("new"), path.join("cur")], identity })
     }
 
-    pub(crate) fn mbox(mbox: Mbox, directory: PathBuf) -> Self {
-        Self { format: Format::Mbox(mbox), watch: vec![directory] }
+    pub(crate) fn mbox(mbox: Mbox, directory: PathBuf) -> Result<Self, Error> {
+        let identity = mbox.directory()?.into();
+        Ok(Self { format: Format::Mbox(mbox), watch: vec![directory], identity })
     }
 }

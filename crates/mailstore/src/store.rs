@@ -13,7 +13,7 @@ use crate::maildir::folder::Tree;
 use crate::maildir::name::Naming;
 use crate::mbox::files::Files;
 use crate::subscriptions::Subscriptions;
-use crate::{Error, Mailbox};
+use crate::{Error, Identity, Mailbox};
 
 /// Where a user's mail is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -270,6 +270,18 @@ impl Store {
         }
     }
 
+    /// What a name stands for now. An open mailbox of another identity is not that one: it was moved or removed.
+    ///
+    /// # Errors
+    /// [`Error::NoMailbox`] or the disk refuses.
+    pub fn identity(&self, name: &MailboxName) -> Result<Identity, Error> {
+        let meta = match &self.format {
+            Format::Maildir { tree, .. } => tree.meta(name)?,
+            Format::Mbox(files) => files.directory(name)?.meta()?,
+        };
+        Ok(meta.into())
+    }
+
     /// Opens a mailbox and looks at it.
     ///
     /// # Errors
@@ -278,11 +290,11 @@ impl Store {
         match &self.format {
             Format::Maildir { path, tree } => {
                 let at = if name.is_inbox() { path.clone() } else { path.join(format!(".{name}")) };
-                Ok(Mailbox::maildir(tree.open(name)?, &at))
+                Mailbox::maildir(tree.open(name)?, &at)
             }
             Format::Mbox(files) => {
                 let (mbox, directory) = files.mailbox(name)?;
-                Ok(Mailbox::mbox(mbox, directory))
+                Mailbox::mbox(mbox, directory)
             }
         }
     }

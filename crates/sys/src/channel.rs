@@ -84,12 +84,13 @@ pub fn do_not_block(socket: impl AsFd) -> io::Result<()> {
 /// Sends one packet, with descriptors.
 ///
 /// # Errors
-/// `WouldBlock` when the other end is behind; `BrokenPipe` when it is gone. Nothing was sent then. An empty packet is refused: it
-/// would read as the end.
+/// `WouldBlock` when the other end is behind; `BrokenPipe` when it is gone. Nothing was sent then. An empty packet is refused (it
+/// would read as the end), and one longer than [`MAX_PACKET`], which would cost the other end the whole conversation.
 pub fn send(socket: impl AsFd, packet: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut extra = SendAncillaryBuffer::new(&mut space);
-    if packet.is_empty() || !descriptors.is_empty() && !extra.push(SendAncillaryMessage::ScmRights(descriptors)) {
+    let sendable = (1..=MAX_PACKET).contains(&packet.len());
+    if !sendable || !descriptors.is_empty() && !extra.push(SendAncillaryMessage::ScmRights(descriptors)) {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     loop {
@@ -188,5 +189,8 @@ mod tests {
         send(&here, &[7; 32], &[]).expect("sent");
         let error = receive(&there, &mut [0; 16]).expect_err("cut");
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        let error = send(&here, &[7; MAX_PACKET + 1], &[]).expect_err("too long");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert!(receive_now(&there, &mut [0; 16]).expect("nothing came").is_none());
     }
 }

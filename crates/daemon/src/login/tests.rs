@@ -128,6 +128,28 @@ async fn a_login_is_handed_over_with_what_the_client_sent_after_it() {
 }
 
 #[tokio::test]
+async fn what_comes_in_one_go_with_the_login_fits_the_packet_and_nothing_of_it_is_lost() {
+    let scene = Scene::new(10).await;
+    let mut client = scene.client().await;
+    let after: Vec<u8> = (0..100_000_u32).map(|at| b'a' + (at % 23) as u8).collect();
+    let all = [b"right\n", &after[..]].concat();
+    let writer = tokio::spawn(async move {
+        client.write_all(&all).await.expect("write");
+        client
+    });
+    scene.answer(Outcome::Admitted).await;
+    let (ToKeeper::HandOver { session, .. }, mut descriptors) = scene.receive().await else { panic!("no session") };
+    let connection = std::net::TcpStream::from(descriptors.pop().expect("the connection"));
+    connection.set_nonblocking(true).expect("non-blocking");
+    let mut connection = TcpStream::from_std(connection).expect("adopt");
+    let rest = read(&mut connection, after.len() - session.buffered.len()).await;
+    assert!([session.buffered, rest].concat() == after);
+    drop(writer.await.expect("written"));
+    // The front lives on.
+    scene.client().await;
+}
+
+#[tokio::test]
 async fn a_new_client_gets_the_place_of_the_silent_one_and_may_not_talk_for_ever() {
     let scene = Scene::new(1).await;
     let mut old = scene.client().await;

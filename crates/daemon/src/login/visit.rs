@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
 
+use sys::channel::MAX_PACKET;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout};
 use wire::{Effect, Input, Machine, Security};
@@ -72,6 +73,7 @@ impl<P: Protocol> Visit<P> {
             deadline: Some(DEADLINE),
             tls: tls.as_ref().map(Handshake::Accept),
             stop: self.front.stop.clone(),
+            read_at_once: READ_AHEAD,
             pass: Some(&self.pass),
             ..Options::default()
         };
@@ -106,7 +108,8 @@ impl<P: Protocol> Visit<P> {
             tag: take(&mut desk.tag),
             buffered: ended.buffered,
         };
-        let message = ToKeeper::HandOver { id: admission.id, session };
+        let id = admission.id;
+        let message = ToKeeper::HandOver { id, session };
         let result = match stream {
             Stream::Clear(stream) => self.pass_on(stream, &message).await,
             Stream::Tls(stream) => {
@@ -126,6 +129,7 @@ impl<P: Protocol> Visit<P> {
         };
         if let Err(error) = result {
             tracing::error!("cannot hand a session over: {error}");
+            let _ = self.front.tell(&ToKeeper::Abandon { id }, &[]).await;
         }
     }
 
@@ -252,4 +256,7 @@ impl<M: Machine> Machine for Watched<M> {
 
 /// No command before login is longer (a SASL response may be 1 KiB of password in base64).
 const LINE_LIMIT: usize = 4096;
+/// What came with the last line before login goes to the keeper in one packet, with an unfinished line before it.
+const READ_AHEAD: usize = 16 * 1024;
+const _: () = assert!(READ_AHEAD + 4 * LINE_LIMIT < MAX_PACKET, "user, tag and all");
 const GRACE: std::time::Duration = std::time::Duration::from_secs(5);

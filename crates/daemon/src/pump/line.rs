@@ -99,14 +99,16 @@ pub(super) async fn left(leave: Option<&CancellationToken>, grace: Duration) {
     }
 }
 
-/// Reads once, by way of one buffer per thread: a silent session holds no read buffer of its own.
+/// Reads at most so much once, by way of one buffer per thread: a silent session holds no read buffer of its own.
 pub(super) fn read_into<S: AsyncRead + Unpin>(
     stream: &mut S,
     reader: &mut Reader,
+    most: usize,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
     SCRATCH.with_borrow_mut(|scratch| {
-        let mut buffer = ReadBuf::new(scratch);
+        let most = most.min(scratch.len());
+        let mut buffer = ReadBuf::new(&mut scratch[..most]);
         match Pin::new(stream).poll_read(cx, &mut buffer) {
             Poll::Ready(Ok(())) => {
                 reader.feed(buffer.filled());
@@ -122,7 +124,8 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_AT_ONCE]);
 }
 
-const READ_AT_ONCE: usize = 64 * 1024;
+/// The most that is ever read at a time.
+pub const READ_AT_ONCE: usize = 64 * 1024;
 /// Replies are gathered up to this many octets.
 const GATHERED: usize = 64 * 1024;
 /// An output buffer larger than this is not kept between replies.

@@ -10,7 +10,7 @@ use super::number::{number64, nz_number};
 use super::string::astring;
 
 /// One thing to tell of each message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Item {
     /// `BODY`: the structure without extension data.
     Body,
@@ -31,7 +31,7 @@ pub enum Item {
 }
 
 /// Octets of the message and how to call them in the reply.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Octets {
     /// Which of them.
     pub section: Section,
@@ -44,7 +44,7 @@ pub struct Octets {
 }
 
 /// The effect of reading on `\Seen`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Seen {
     /// The flag is set.
     Set,
@@ -53,7 +53,7 @@ pub enum Seen {
 }
 
 /// The name under which octets are sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Label {
     /// `BODY[section]<origin>`
     Body,
@@ -66,7 +66,7 @@ pub enum Label {
 }
 
 /// `partial = "<" number64 "." nz-number64 ">"`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Partial {
     /// The first octet wanted, from 0.
     pub first: u64,
@@ -75,7 +75,7 @@ pub struct Partial {
 }
 
 /// `section-spec`: a part of the message and what of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Section {
     /// `section-part`: empty for the message itself.
     pub part: Vec<NonZeroU32>,
@@ -84,7 +84,7 @@ pub struct Section {
 }
 
 /// `section-text`
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SectionText {
     /// All of it; of a part, its body.
     All,

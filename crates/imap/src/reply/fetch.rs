@@ -1,5 +1,6 @@
 //! One FETCH reply: the items of one message in their written form.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -48,12 +49,8 @@ impl Wanted {
     /// What these items ask for; each is answered once, short ones first.
     #[must_use]
     pub fn new(asked: Vec<Item>) -> Self {
-        let mut items: Vec<Item> = Vec::new();
-        for item in asked {
-            if !items.contains(&item) {
-                items.push(item);
-            }
-        }
+        let mut seen = BTreeSet::new();
+        let mut items: Vec<Item> = asked.into_iter().filter(|item| seen.insert(item.clone())).collect();
         items.sort_by_key(|item| match item {
             Item::Uid => 0,
             Item::Flags | Item::InternalDate | Item::Size => 1,
@@ -77,7 +74,11 @@ impl Wanted {
     /// The same, with the flags told too.
     #[must_use]
     pub fn and_flags(&self) -> Self {
-        Self::new(core::iter::once(Item::Flags).chain(self.items.iter().cloned()).collect())
+        let mut items = self.items.clone();
+        if !items.contains(&Item::Flags) {
+            items.insert(items.iter().take_while(|item| **item == Item::Uid).count(), Item::Flags);
+        }
+        Self { items }
     }
 
     /// `* seq FETCH (…)`
@@ -194,5 +195,25 @@ impl Read {
                 self.body_octets += octets;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grammar::fetch::{Partial, Section};
+
+    fn octets(first: u64) -> Item {
+        let partial = Some(Partial { first, count: 1 });
+        Item::Octets(Octets { section: Section::WHOLE, partial, seen: Seen::Set, label: Label::Body })
+    }
+
+    /// So many that looking through all of them for each would take minutes.
+    #[test]
+    fn each_item_is_answered_once_however_many_there_are() {
+        let many: Vec<Item> = (0..200_000).map(octets).chain([Item::Uid, octets(7), Item::Uid]).collect();
+        let wanted = Wanted::new(many).and_flags();
+        assert_eq!((&wanted.items[..2], wanted.items.len()), (&[Item::Uid, Item::Flags][..], 200_002));
+        assert_eq!(wanted.and_flags(), wanted);
     }
 }

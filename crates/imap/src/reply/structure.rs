@@ -143,6 +143,7 @@ fn parameters(out: &mut Vec<u8>, list: &[Parameter]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
     use alloc::string::String;
 
     fn of(octets: &str, form: Form) -> String {
@@ -157,6 +158,17 @@ mod tests {
         let text = "Subject: x\r\n\r\nhello\r\n";
         assert_eq!(of(text, Form::Plain), "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 7 1)");
         assert!(of(text, Form::Extended).ends_with(" 7 1 NIL NIL NIL NIL)"));
+    }
+
+    #[test]
+    fn a_message_that_is_encoded_is_octets() {
+        for encoding in ["base64", "8-bit"] {
+            for end in ["\r\n", ""] {
+                let text = format!("Content-Type: message/rfc822\r\nContent-Transfer-Encoding: {encoding}\r\n{end}");
+                let want = format!("(\"application\" \"octet-stream\" NIL NIL NIL \"{encoding}\" 0)");
+                assert_eq!(of(&text, Form::Plain), want);
+            }
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::{Next, Session};
 use crate::command::{Change, Numbers};
 use crate::grammar::fetch::Item;
 use crate::grammar::mailbox::Mailbox;
-use crate::question::{Answer, Data, Look, Need, Question};
+use crate::question::{Answer, Data, Look, Missing, Need, Question};
 use crate::reply::fetch::{Piece, Wanted};
 
 /// A FETCH under way.
@@ -28,8 +28,8 @@ pub(super) struct Fetching {
     need: Need,
     /// Still to do, the last first.
     left: Vec<Uid>,
-    /// Some were gone when their turn came.
-    missing: bool,
+    /// Of some there was nothing when their turn came; the worst reason.
+    missing: Option<Missing>,
     /// Of the present batch: those that got `\Seen` just now.
     changed: Vec<Uid>,
     step: Step,
@@ -72,14 +72,14 @@ impl Session {
         }
         left.reverse();
         let (need, step) = (need.unwrap_or(Need::Date), Step::Reading(Vec::new()));
-        Fetching { tag, numbers: set.0, wanted, need, left, missing: false, changed: Vec::new(), step }.next_batch()
+        Fetching { tag, numbers: set.0, wanted, need, left, missing: None, changed: Vec::new(), step }.next_batch()
     }
 
     pub(super) fn fetched(&mut self, mut fetching: Fetching, answer: Answer, out: &mut Out<'_>) -> Next {
         match (core::mem::replace(&mut fetching.step, Step::Reading(Vec::new())), answer) {
             (Step::Reading(uids), Answer::Messages(messages)) => {
-                let (read, gone) = pair(uids, messages);
-                fetching.missing |= gone;
+                let (read, missing) = pair(uids, messages);
+                fetching.missing = fetching.missing.max(missing);
                 let unseen = self.to_be_marked(&fetching, &read);
                 if unseen.is_empty() {
                     return self.tell_batch(fetching, &read, out);
@@ -115,10 +115,10 @@ impl Session {
     /// Tells a batch; for messages whose flags changed by being read, the flags too.
     fn tell_batch(&mut self, mut fetching: Fetching, read: &[(Uid, Data)], out: &mut Out<'_>) -> Next {
         let changed = core::mem::take(&mut fetching.changed);
-        let with_flags = fetching.wanted.and_flags();
+        let with_flags = if changed.is_empty() { None } else { Some(fetching.wanted.and_flags()) };
         for (uid, data) in read {
             let Some(found) = self.view.as_ref().and_then(|view| view.find(*uid)) else { continue };
-            let wanted = if changed.contains(uid) { &with_flags } else { &fetching.wanted };
+            let wanted = with_flags.as_ref().filter(|_| changed.contains(uid)).unwrap_or(&fetching.wanted);
             let mut pieces: VecDeque<Piece> = wanted.reply(found, data, &mut self.counts.read).into();
             // A message that is not in memory is a batch of its own.
             if let Some(range) = out.pieces(&mut pieces) {
@@ -179,18 +179,22 @@ impl Fetching {
 
     fn complete(self) -> Next {
         let text = match self.missing {
-            true => "NO [EXPUNGEISSUED] Some of the requested messages no longer exist.",
-            false => "OK Fetch completed.",
+            Some(Missing::Gone) => "NO [EXPUNGEISSUED] Some of the requested messages no longer exist.",
+            Some(Missing::Unreadable) => "NO [CONTACTADMIN] Some of the requested messages cannot be read.",
+            None => "OK Fetch completed.",
         };
         Next::Complete { tag: self.tag, text: text.into(), expunges: held(self.numbers), look: Look::Memory }
     }
 }
 
-/// What came of each message asked for, and whether some are gone.
-fn pair(uids: Vec<Uid>, messages: Vec<Option<Data>>) -> (Vec<(Uid, Data)>, bool) {
-    let asked = uids.len();
-    let read: Vec<(Uid, Data)> =
-        uids.into_iter().zip(messages).filter_map(|(uid, data)| data.map(|data| (uid, data))).collect();
-    let gone = read.len() < asked;
-    (read, gone)
+/// What came of each message asked for, and the worst reason why there is nothing of some.
+fn pair(uids: Vec<Uid>, messages: Vec<Result<Data, Missing>>) -> (Vec<(Uid, Data)>, Option<Missing>) {
+    let (mut read, mut worst) = (Vec::with_capacity(messages.len()), None);
+    for (uid, data) in uids.into_iter().zip(messages) {
+        match data {
+            Ok(data) => read.push((uid, data)),
+            Err(missing) => worst = worst.max(Some(missing)),
+        }
+    }
+    (read, worst)
 }

@@ -34,6 +34,13 @@ pub(super) struct Deleting {
     mailbox: Mailbox,
 }
 
+/// A RENAME under way.
+#[derive(Debug)]
+pub(super) struct Renaming {
+    tag: String,
+    from: Mailbox,
+}
+
 /// A STATUS under way.
 #[derive(Debug)]
 pub(super) struct StatusJob {
@@ -43,9 +50,21 @@ pub(super) struct StatusJob {
 }
 
 impl Session {
-    /// A separator at the end says that the client means to put mailboxes below; it makes no difference here.
-    fn plain(&self, mailbox: &Mailbox) -> String {
-        mailbox.name.strip_suffix(self.settings.separator).unwrap_or(&mailbox.name).into()
+    /// A separator at the end says that the client means to put mailboxes below; it makes no difference here. INBOX is one in
+    /// whatever case, also as the first level of others.
+    pub(super) fn plain(&self, mailbox: &Mailbox) -> String {
+        let separator = self.settings.separator;
+        let name = mailbox.name.strip_suffix(separator).unwrap_or(&mailbox.name);
+        let first = name.split(separator).next().unwrap_or_default();
+        if first.eq_ignore_ascii_case("INBOX") { format!("INBOX{}", &name[first.len()..]) } else { name.into() }
+    }
+
+    /// The mailbox was deleted or renamed by this session: it is closed, if it is the open one.
+    fn close_gone(&mut self, which: impl Fn(&str) -> bool, what: &str, out: &mut Out<'_>) {
+        if self.view.as_ref().is_some_and(|view| which(&view.name)) {
+            self.view = None;
+            out.line(&format!("* OK [CLOSED] Mailbox was {what}."));
+        }
     }
 
     pub(super) fn create(&mut self, tag: String, mailbox: &Mailbox, uses: Vec<SpecialUse>) -> Next {
@@ -66,16 +85,28 @@ impl Session {
         if *answer != Answer::Done {
             return refused_by_name(tag, answer, &mailbox);
         }
-        if self.view.as_ref().is_some_and(|view| view.name == mailbox.name) {
-            self.view = None;
-            out.line("* OK [CLOSED] Mailbox was deleted.");
-        }
+        let name = self.plain(&mailbox);
+        self.close_gone(|open| open == name, "deleted", out);
         Next::ok(tag, "Delete completed.")
     }
 
     pub(super) fn rename(&mut self, tag: String, from: &Mailbox, to: &Mailbox) -> Next {
         let question = Question::Rename(self.plain(from), self.plain(to));
-        Next::Ask(question, Job::Done { tag, text: "Rename completed.", mailbox: from.clone() })
+        Next::Ask(question, Job::Rename(Renaming { tag, from: from.clone() }))
+    }
+
+    /// INBOX stays and is emptied; another one takes those below it along.
+    pub(super) fn renamed(&mut self, renaming: Renaming, answer: &Answer, out: &mut Out<'_>) -> Next {
+        let Renaming { tag, from } = renaming;
+        if *answer != Answer::Done {
+            return not_done(tag, answer, &from);
+        }
+        let name = self.plain(&from);
+        let below = format!("{name}{}", self.settings.separator);
+        if name != Mailbox::inbox().name {
+            self.close_gone(|open| open == name || open.starts_with(&below), "renamed", out);
+        }
+        Next::ok(tag, "Rename completed.")
     }
 
     pub(super) fn list(&mut self, tag: String, list: List, out: &mut Out<'_>) -> Next {

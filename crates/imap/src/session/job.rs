@@ -5,7 +5,7 @@ use alloc::string::String;
 
 use super::append::{Appending, Begun};
 use super::fetch::Fetching;
-use super::folders::{Deleting, Listing, StatusJob, counted};
+use super::folders::{Deleting, Listing, Renaming, StatusJob, counted};
 use super::messages::{Copying, Expunging, Storing};
 use super::out::Out;
 use super::search::Searching;
@@ -50,6 +50,8 @@ pub(super) enum Job {
     /// A mailbox is deleted; perhaps the open one.
     Delete(Deleting),
     Expunge(Expunging),
+    /// A mailbox is renamed; perhaps the open one, or one above it.
+    Rename(Renaming),
     Fetch(Fetching),
     /// Changes by others while idling.
     Idle {
@@ -88,6 +90,7 @@ impl Session {
             Job::Done { tag, text, .. } if answer == Answer::Done => Next::ok(tag, text),
             Job::Done { tag, mailbox, .. } => not_done(tag, &answer, &mailbox),
             Job::Delete(deleting) => self.deleted(deleting, &answer, out),
+            Job::Rename(renaming) => self.renamed(renaming, &answer, out),
             Job::Expunge(expunging) => self.expunged(expunging, answer, out),
             Job::Fetch(fetching) => self.fetched(fetching, answer, out),
             Job::Idle { tag } => self.idle_news(tag, answer, out),

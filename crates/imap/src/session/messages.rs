@@ -9,7 +9,7 @@ use mail::{Flag, Uid};
 
 use super::job::{Job, not_done};
 use super::out::Out;
-use super::view::Expunges;
+use super::view::{Expunges, View};
 use super::{Next, Session};
 use crate::command::{Change, Echo, Numbers, Store};
 use crate::grammar::mailbox::Mailbox;
@@ -22,8 +22,7 @@ pub(super) struct Storing {
     tag: String,
     numbers: Numbers,
     asked: usize,
-    echo: Echo,
-    deletes: bool,
+    store: Store,
 }
 
 /// A COPY or MOVE under way.
@@ -69,9 +68,8 @@ impl Session {
             Ok(uids) => uids,
             Err(next) => return *next,
         };
-        let deletes = store.change != Change::Remove && store.flags.has(Flag::Deleted);
-        let storing = Storing { tag, numbers: set.0, asked: uids.len(), echo: store.echo, deletes };
-        Next::Ask(Question::Store(uids, store.change, store.flags), Job::Store(storing))
+        let question = Question::Store(uids.clone(), store.change, store.flags.clone());
+        Next::Ask(question, Job::Store(Storing { tag, numbers: set.0, asked: uids.len(), store }))
     }
 
     pub(super) fn stored(&mut self, storing: Storing, answer: Answer, out: &mut Out<'_>) -> Next {
@@ -81,12 +79,16 @@ impl Session {
         let missing = stored.len() < storing.asked;
         let Some(view) = &mut self.view else { return Next::Ready };
         view.learn(stored.iter().map(|(_, flags)| flags), out);
+        let Store { change, echo, flags: named } = &storing.store;
+        let deletes = *change != Change::Remove && named.has(Flag::Deleted);
         for (uid, flags) in stored {
+            // Silence is about what was asked for, not about what others did (RFC 3501 §6.4.6).
+            let as_asked = view.find(uid).is_some_and(|(_, message)| change.of(&message.flags, named) == flags);
             let changed = view.set_flags(uid, flags);
-            if storing.deletes && changed {
+            if deletes && changed {
                 self.counts.deleted += 1;
             }
-            if storing.echo == Echo::Told {
+            if *echo == Echo::Told || !as_asked {
                 view.tell_message(uid, Some(storing.numbers), out);
             }
         }
@@ -147,13 +149,13 @@ impl Session {
         if let Err(next) = self.writable(&tag) {
             return *next;
         }
-        let mut uids = self.deleted_uids();
-        if let Some(set) = set {
-            match self.chosen((Numbers::Uids, &set), "EXPUNGE", &tag) {
-                Ok(chosen) => uids.retain(|uid| chosen.binary_search(uid).is_ok()),
-                Err(next) => return *next,
-            }
-        }
+        // Which of them are marked is for the mailbox to say: other sessions set and take marks too.
+        let all = self.view.as_ref().map(View::uids).unwrap_or_default();
+        let chosen = set.map_or(Ok(all), |set| self.chosen((Numbers::Uids, &set), "EXPUNGE", &tag));
+        let uids = match chosen {
+            Ok(uids) => uids,
+            Err(next) => return *next,
+        };
         if uids.is_empty() {
             return Next::ok(tag, "Expunge completed.");
         }

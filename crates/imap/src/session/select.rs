@@ -37,7 +37,7 @@ impl Session {
             return not_done(tag, &answer, &mailbox);
         };
         let uid_next = opened.uid_next;
-        let view = View::new(mailbox.name, opened);
+        let view = View::new(self.plain(&mailbox), opened);
         view.tell_flags(out);
         view.tell_counts(out);
         if let Some(first) = view.first_unseen() {

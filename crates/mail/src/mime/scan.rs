@@ -242,7 +242,7 @@ impl Scanner {
                 self.boundaries.push(Boundary { text: boundary, height: height - 1, child_default });
             }
         } else if is_message(&part.content) {
-            if deep || full {
+            if deep || full || !part.content.is_plain() {
                 part.content.make_opaque();
             } else {
                 part.kind = Kind::Message;
@@ -307,7 +307,8 @@ fn later(a: Position, b: Position) -> Position {
     if a.at > b.at { a } else { b }
 }
 
-/// `message/rfc822` and `message/global`, unless they are encoded, which the RFCs forbid.
+/// `message/rfc822` and `message/global`. One that is encoded or says something unknown is no message to look into but
+/// octets (RFC 2045 §6.4), and must not be called one: clients expect an envelope then.
 fn is_message(content: &ContentFields) -> bool {
-    (content.is("message", "rfc822") || content.is("message", "global")) && content.is_plain()
+    content.is("message", "rfc822") || content.is("message", "global")
 }

@@ -73,7 +73,7 @@ fn malformed_is_a_leaf() {
         ("Content-Type: multipart/mixed\n\n--x\n\n", "text/plain"),
         ("Content-Type: multipart/mixed; boundary=x\n\nnothing", "multipart/mixed()"),
         ("Content-Type: multipart/mixed; boundary=x", "application/octet-stream"),
-        ("Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nAAAA", "message/rfc822"),
+        ("Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nAAAA", "application/octet-stream"),
         ("Content-Type: nonsense\n\n", "text/plain"),
         ("Content-Type: text (c) / (d) html ; a = b\n\n", "text/html"),
         (

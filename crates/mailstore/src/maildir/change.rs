@@ -223,6 +223,7 @@ impl Maildir {
             }
         }
         let set: HashSet<Uid> = gone.iter().copied().collect();
+        self.dead.extend(&set);
         let mut places = std::mem::take(&mut self.places).into_iter();
         let messages = std::mem::take(&mut self.snapshot.messages);
         for message in messages {
@@ -437,7 +438,7 @@ fn folder_of(name: &str) -> Folder {
 }
 
 /// A fresh base with the sizes of the old name.
-fn sized(fresh: &str, old: &str) -> String {
+pub(super) fn sized(fresh: &str, old: &str) -> String {
     let mut name = fresh.to_owned();
     for letter in ['S', 'W'] {
         if let Some(size) = name::field(old, letter) {

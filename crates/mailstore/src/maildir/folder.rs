@@ -3,12 +3,12 @@
 //! The truth is in the directories; `dovecot-uidlist` binds names to uids. A look costs nothing while neither the directories
 //! nor the control files changed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use durable::{Access, Dir};
+use durable::{Access, Dir, Meta};
 use mail::{Uid, UidValidity};
 
 use super::control::{self, LockFile};
@@ -37,6 +37,8 @@ pub(crate) struct Maildir {
     pub(super) snapshot: Snapshot,
     /// Where the messages of the snapshot are, in the same order.
     pub(super) places: Vec<Place>,
+    /// Those of the list that are surely gone: no file ever has their uids again (RFC 9051 §2.3.1.1).
+    pub(super) dead: HashSet<Uid>,
     /// Sizes in CRLF form that were counted.
     pub(super) sizes: HashMap<Uid, u64>,
     /// Found, but not yet told by [`Maildir::refresh`].
@@ -64,6 +66,7 @@ impl Maildir {
             keywords: Keywords::default(),
             snapshot,
             places: Vec::new(),
+            dead: HashSet::new(),
             sizes: HashMap::new(),
             pending: Changes::default(),
             seen: None,
@@ -92,13 +95,18 @@ impl Maildir {
         self.read_keywords()?;
         self.read_list()?;
         let mut found = self.folders.scan(|| self.known())?;
+        self.part_doubles(&mut found)?;
         self.assign_unknown(&found)?;
         self.seen = found.stamp;
         let empty = self.empty_snapshot()?;
         let old = std::mem::replace(&mut self.snapshot, empty);
         self.fill(&mut found);
         self.fresh = false;
-        self.pending.merge(Changes::between(&old, &self.snapshot));
+        let changes = Changes::between(&old, &self.snapshot);
+        if !changes.vanished.is_empty() {
+            self.forget_dead();
+        }
+        self.pending.merge(changes);
         Ok(())
     }
 
@@ -127,8 +135,15 @@ impl Maildir {
     /// Messages and places of all files found, in the order of the list.
     fn fill(&mut self, found: &mut Found) {
         self.places.clear();
+        let is_sure = found.stamp.is_some();
+        if is_sure {
+            self.dead.clear();
+        }
         for record in self.list.records() {
-            let Some(place) = found.files.remove(record.key()) else { continue };
+            let Some(place) = found.files.remove(record.key()) else {
+                self.dead.extend(is_sure.then_some(record.uid));
+                continue;
+            };
             let flags = name::flags(&place.name, &self.keywords);
             let recent = place.folder == Folder::New;
             self.snapshot.messages.push(Message { uid: record.uid, flags, recent });
@@ -165,10 +180,25 @@ impl Maildir {
         Ok(())
     }
 
+    /// Takes those whose end was told out of the list, so that no other session gives their uids to what comes back. Where
+    /// somebody writes the list just now, they are known to this process alone.
+    fn forget_dead(&mut self) {
+        let Ok(_lock) = LockFile::take(&self.dir, uidlist::LOCK, Duration::ZERO) else { return };
+        if self.read_list().is_ok() {
+            self.list.forget(&self.dead);
+            // What is on disk is read again if this failed.
+            let _ = self.write_list(None);
+        }
+    }
+
+    /// No uid is bound to a file of this key.
+    fn is_unknown(&self, key: &str) -> bool {
+        self.list.find(key).is_none_or(|record| self.dead.contains(&record.uid))
+    }
+
     /// Gives uids to files that have none, in the order of their arrival.
     fn assign_unknown(&mut self, found: &Found) -> Result<(), Error> {
-        let unknown = |list: &UidList| found.files.iter().any(|(key, _)| list.find(key).is_none());
-        if !unknown(&self.list) && self.list.is_appendable() {
+        if self.list.is_appendable() && !found.files.keys().any(|key| self.is_unknown(key)) {
             return Ok(());
         }
         let lock = match LockFile::take(&self.dir, uidlist::LOCK, self.tree.timeout) {
@@ -181,8 +211,12 @@ impl Maildir {
             self.read_list()?;
         }
         let mut fresh: Vec<&Place> =
-            found.files.iter().filter(|(key, _)| self.list.find(key).is_none()).map(|(_, place)| place).collect();
+            found.files.iter().filter(|(key, _)| self.is_unknown(key)).map(|(_, place)| place).collect();
         fresh.sort_by(|a, b| (name::arrival(&a.name), &a.name).cmp(&(name::arrival(&b.name), &b.name)));
+        // What came back is a new message.
+        if fresh.iter().any(|place| self.list.find(&name::key(&place.name)).is_some()) {
+            self.list.forget(&self.dead);
+        }
         let from = self.list.len();
         for place in fresh {
             self.list.assign(&place.name).ok_or_else(|| Error::Damaged("no uids are left".into()))?;
@@ -253,6 +287,11 @@ impl Maildir {
     pub(super) fn note_keywords_written(&mut self) -> Result<(), Error> {
         self.keywords_stamp = self.stamp_of(keywords::FILE)?;
         Ok(())
+    }
+
+    /// Its directory.
+    pub(crate) fn directory(&self) -> Result<Meta, Error> {
+        Ok(self.dir.meta()?)
     }
 
     pub(crate) const fn snapshot(&self) -> &Snapshot {

@@ -3,6 +3,7 @@
 mod change;
 pub(crate) mod control;
 pub mod delivery;
+mod doubles;
 pub(crate) mod folder;
 pub(crate) mod keywords;
 pub(crate) mod name;

@@ -43,6 +43,8 @@ pub(crate) struct Stamp {
 pub(crate) struct Found {
     /// By key of the name.
     pub(crate) files: HashMap<String, Place>,
+    /// More files of the same keys. In a disturbed look one file may show under two names.
+    pub(crate) doubles: Vec<Place>,
     /// The state of the directories this shows; `None` when they may have changed during the look.
     pub(crate) stamp: Option<Stamp>,
 }
@@ -75,12 +77,13 @@ impl Folders {
         let mut attempt = 0;
         loop {
             let before = self.stamp()?;
-            let mut found = Found { files: self.list()?, stamp: None };
+            let (files, doubles) = self.list()?;
+            let mut found = Found { files, doubles, stamp: None };
             let quiet = before == self.stamp()? && before.is_settled(attempt);
             found.stamp = quiet.then_some(before);
             let known = known();
             let missing = || known.iter().filter(|(key, _)| !found.files.contains_key(*key));
-            if quiet || missing().next().is_none() {
+            if quiet || found.doubles.is_empty() && missing().next().is_none() {
                 return Ok(found);
             }
             attempt += 1;
@@ -96,8 +99,8 @@ impl Folders {
     }
 
     /// `new/` first: a file moved to `cur/` meanwhile is then seen there.
-    fn list(&self) -> Result<HashMap<String, Place>, Error> {
-        let mut files = HashMap::new();
+    fn list(&self) -> Result<(HashMap<String, Place>, Vec<Place>), Error> {
+        let (mut files, mut doubles) = (HashMap::new(), Vec::new());
         for folder in [Folder::New, Folder::Cur] {
             let entries = self.dir(folder).entries()?;
             files.reserve(entries.len());
@@ -106,10 +109,10 @@ impl Folders {
                     continue;
                 }
                 let key = name::key(&entry.name).into_owned();
-                files.insert(key, Place { name: entry.name, folder });
+                doubles.extend(files.insert(key, Place { name: entry.name, folder }));
             }
         }
-        Ok(files)
+        Ok((files, doubles))
     }
 }
 

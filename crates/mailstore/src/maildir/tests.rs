@@ -151,6 +151,55 @@ fn what_others_do_is_seen() {
 }
 
 #[test]
+fn what_comes_back_is_a_new_message_for_every_session() {
+    let place = Place::new();
+    let text = b"Subject: a\n\nb\n";
+    for name in ["1.M1P1.vm:2,S", "2.M1P1.vm:2,S"] {
+        place.put(&format!("cur/{name}"), text);
+    }
+    let (inside, outside) = (place.path("cur/1.M1P1.vm:2,S"), place.path("tmp/away"));
+    let mut maildir = place.open();
+    fs::rename(&inside, &outside).expect("moved away");
+    assert_eq!(maildir.refresh().expect("refresh").vanished, [uid(1)]);
+    fs::rename(&outside, &inside).expect("moved back");
+    assert_eq!(maildir.refresh().expect("refresh").appeared, [uid(3)]);
+    assert_eq!((uids(&maildir), uids(&place.open())), (vec![2, 3], vec![2, 3]));
+    // Nobody looks when it comes back.
+    fs::rename(&inside, &outside).expect("moved away");
+    assert_eq!(maildir.refresh().expect("refresh").vanished, [uid(3)]);
+    drop(maildir);
+    fs::rename(&outside, &inside).expect("moved back");
+    assert_eq!(uids(&place.open()), [2, 4]);
+    // We removed it ourselves.
+    let mut maildir = place.open();
+    maildir.expunge(&[uid(4)]).expect("expunged");
+    fs::write(&inside, text).expect("restored");
+    maildir.refresh().expect("refresh");
+    assert_eq!((uids(&maildir), uids(&place.open())), (vec![2, 5], vec![2, 5]));
+}
+
+#[test]
+fn two_files_of_one_name_are_two_messages() {
+    let place = Place::new();
+    place.put("cur/1.M1P1.vm,S=14:2,S", b"Subject: a\n\nb\n");
+    let mut maildir = place.open();
+    place.put("cur/1.M1P1.vm,S=14:2,F", b"Subject: c\n\nd\n");
+    maildir.refresh().expect("refresh");
+    assert_eq!(uids(&maildir), [1, 2]);
+    assert_eq!(maildir.read(uid(1)).expect("read"), b"Subject: a\r\n\r\nb\r\n");
+    assert_eq!(maildir.snapshot().messages[1].flags, with(Flag::Flagged));
+    maildir.expunge(&[uid(1)]).expect("expunged");
+    let mut again = place.open();
+    assert_eq!((uids(&again), again.read(uid(2)).expect("read").len()), (vec![2], 17));
+    // A program that renames by a second link is not done yet.
+    fs::hard_link(place.path("cur").join(&list(&place.path("cur"))[0]), place.path("cur/x")).expect("link");
+    let name = list(&place.path("cur"))[0].clone();
+    fs::rename(place.path("cur/x"), place.path(&format!("new/{}", name.split(':').next().expect("base")))).expect("x");
+    again.refresh().expect("refresh");
+    assert_eq!((uids(&again), list(&place.path("cur"))), (vec![2], vec![name]));
+}
+
+#[test]
 fn flags_expunge_append_copy() {
     let place = Place::new();
     let mut maildir = place.open();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use durable::{Dir, Kind};
+use durable::{Dir, Kind, Meta};
 
 use super::delivery::ensure_maildir;
 use super::folder::{Maildir, Tree};
@@ -37,6 +37,18 @@ impl Tree {
 
     fn is_maildir(&self, directory: &str) -> bool {
         self.root.subdir(directory).and_then(|dir| dir.stat("cur")).is_ok_and(|meta| meta.kind == Kind::Dir)
+    }
+
+    /// What the directory of a mailbox is now.
+    pub(crate) fn meta(&self, name: &MailboxName) -> Result<Meta, Error> {
+        if name.is_inbox() {
+            return Ok(self.root.meta()?);
+        }
+        match self.root.stat(&directory(name)) {
+            Ok(meta) if meta.kind == Kind::Dir => Ok(meta),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            Ok(_) | Err(_) => Err(Error::NoMailbox),
+        }
     }
 
     pub(crate) fn open(&self, name: &MailboxName) -> Result<Maildir, Error> {

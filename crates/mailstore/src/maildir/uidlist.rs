@@ -8,7 +8,7 @@
 //! New records are appended and synced; a record without its line end was torn by a crash and does not count. Anything else
 //! rewrites the file under a temporary name. Both only while holding `dovecot-uidlist.lock`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 use mail::{Uid, UidValidity};
@@ -158,6 +158,19 @@ impl UidList {
     /// Forgets records whose key `keep` refuses.
     pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
         self.records.retain(|record| keep(&record.key));
+        self.index();
+    }
+
+    /// Forgets the records of messages that are gone; the file must be rewritten then.
+    pub(crate) fn forget(&mut self, gone: &HashSet<Uid>) {
+        if self.records.iter().any(|record| gone.contains(&record.uid)) {
+            self.records.retain(|record| !gone.contains(&record.uid));
+            self.index();
+            self.appendable = false;
+        }
+    }
+
+    fn index(&mut self) {
         let keys = self.records.iter().enumerate();
         self.by_key = keys.map(|(at, record)| (record.key.clone(), at)).collect();
     }

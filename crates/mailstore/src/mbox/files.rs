@@ -78,6 +78,15 @@ impl Files {
         }
     }
 
+    /// The directory a mailbox is in.
+    pub(crate) fn directory(&self, name: &MailboxName) -> Result<Dir, Error> {
+        if name.is_inbox() {
+            let (parent, _) = divide(&self.inbox)?;
+            return Ok(Dir::open(parent)?);
+        }
+        Ok(self.at(name)?.0)
+    }
+
     /// The directory a mailbox is in, and its file name there.
     fn at<'a>(&self, name: &'a MailboxName) -> Result<(Dir, &'a str), Error> {
         let mut dir = self.existing_folders()?.ok_or(Error::NoMailbox)?;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use durable::{Access, File};
+use durable::{Access, File, Meta};
 use mail::date::Moment;
 use mail::{Uid, UidValidity};
 
@@ -51,6 +51,11 @@ impl Mbox {
         this.look()?;
         this.pending = Changes::default();
         Ok(this)
+    }
+
+    /// The directory it is in.
+    pub(crate) fn directory(&self) -> Result<Meta, Error> {
+        Ok(self.place.dir.meta()?)
     }
 
     pub(crate) const fn snapshot(&self) -> &Snapshot {
