@@ -98,8 +98,18 @@ impl Maildir {
         let old = std::mem::replace(&mut self.snapshot, empty);
         self.fill(&mut found);
         self.fresh = false;
-        self.pending.merge(Changes::between(&old, &self.snapshot));
+        let changes = Changes::between(&old, &self.snapshot);
+        if changes.renumbered {
+            self.sizes.clear();
+        }
+        self.pending.merge(changes);
         Ok(())
+    }
+
+    /// Where the message is that the caller knows by this uid. Callers know the uids of their last refresh: after
+    /// another UIDVALIDITY was found, none of them means anything.
+    pub(super) fn index(&self, uid: Uid) -> Option<usize> {
+        if self.pending.renumbered { None } else { self.snapshot.index(uid) }
     }
 
     /// A file was not where it should be: look again, however quiet it seems.
