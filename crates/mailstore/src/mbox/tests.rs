@@ -155,6 +155,21 @@ fn removing_the_first_message_beside_us_costs_no_uid() {
     assert_eq!((uids(&again), again.snapshot().uid_validity.get()), (vec![9], 1_795_191_091));
 }
 
+/// As a message brings it in that a program appended: it must not keep its owner out.
+#[test]
+fn a_base_that_leaves_no_uids_is_none() {
+    for last in ["4294967295", "4294967294", "99999999999"] {
+        let dir = dir_with(&format!(
+            "From a@b Fri Nov 20 16:11:07 2026\nX-IMAPbase: 1 {last}\nX-UID: 7\nSubject: x\n\ny\n\n{PLAIN}"
+        ));
+        let mbox = open(&dir);
+        assert_eq!(uids(&mbox), [1, 2, 3], "{last}");
+        assert!(mbox.snapshot().uid_validity.get() > 1);
+        let again = open(&dir);
+        assert_eq!((uids(&again), again.snapshot().uid_validity), (vec![1, 2, 3], mbox.snapshot().uid_validity));
+    }
+}
+
 /// Another session emptied the mailbox and left; a third one has numbered what came then.
 #[test]
 fn old_uids_mean_nothing_under_another_validity() {
