@@ -58,6 +58,11 @@ impl Follower {
         self.news.notify_one();
     }
 
+    /// The uids the session knows mean nothing any more.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.pending().lost
+    }
+
     /// Wakes the session if there is something to tell.
     pub(crate) fn wake(&self) {
         let pending = self.pending();

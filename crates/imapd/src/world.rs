@@ -81,6 +81,9 @@ impl ImapWorld {
     /// Something with the open mailbox.
     async fn with_open(&self, action: impl FnOnce(&Arc<Shared>) -> Result<Answer, Error> + Send + 'static) -> Answer {
         let Some(open) = &self.open else { return Answer::Refused(Trouble::Internal) };
+        if open.follower.is_lost() {
+            return Answer::Refused(Trouble::NoMailbox);
+        }
         let shared = open.shared.clone();
         blocking(move || action(&shared)).await.unwrap_or_else(|refused| refused)
     }
@@ -136,6 +139,9 @@ impl ImapWorld {
     async fn read(&mut self, uids: Vec<Uid>, need: Need) -> Answer {
         self.reading = None;
         let Some(open) = &self.open else { return Answer::Refused(Trouble::Internal) };
+        if open.follower.is_lost() {
+            return Answer::Refused(Trouble::NoMailbox);
+        }
         let shared = open.shared.clone();
         match blocking(move || reading::read(&shared, &uids, need)).await {
             Ok((messages, reading)) => {
@@ -257,7 +263,9 @@ fn store(shared: &Shared, uids: &[Uid], change: &FlagChange) -> Result<Answer, E
 
 /// Only what is marked as deleted now: the session may not have heard yet that another one took the mark away.
 fn expunge(mailbox: &mut Mailbox, uids: &[Uid]) -> Result<Vec<Uid>, Error> {
-    mailbox.refresh()?;
+    if mailbox.refresh()?.renumbered {
+        return Err(Error::NoMessage);
+    }
     let is_marked = |uid: &&Uid| mailbox.flags(**uid).is_some_and(|flags| flags.has(Flag::Deleted));
     let marked: Vec<Uid> = uids.iter().filter(is_marked).copied().collect();
     mailbox.expunge(&marked)

@@ -27,6 +27,7 @@ mod subscriptions;
 pub use error::Error;
 pub use incoming::Incoming;
 pub use mailbox::{Identity, Mailbox};
+pub use mbox::WithoutNotes;
 pub use message::{Changes, Content, FlagChange, Message, NewMessage, Snapshot};
 pub use reading::Reading;
 pub use store::{Children, Folder, Location, MailboxName, Options, Store};

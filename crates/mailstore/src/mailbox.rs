@@ -14,6 +14,9 @@ use crate::{Changes, Error, FlagChange, Incoming, NewMessage, Reading, Snapshot}
 
 /// A mailbox: its last snapshot, and what can be done with it. One value serves all sessions of a user; it locks the
 /// files only while it changes them.
+///
+/// A uid that is given to it is one of the last [`Mailbox::refresh`]: where another UIDVALIDITY is found meanwhile, each is
+/// [`Error::NoMessage`] until the next, which tells ([`Changes::renumbered`]).
 pub struct Mailbox {
     format: Format,
     watch: Vec<PathBuf>,

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use handover::Outcome;
 use mail::EnhancedStatus;
+use mailstore::WithoutNotes;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use spool::Origin;
@@ -171,6 +172,8 @@ fn finished(
 
 /// What is still to be written to a command.
 struct Feed<'a> {
+    /// A program that appends to an mbox would let the sender number the messages in it.
+    without: WithoutNotes,
     chunk: Vec<u8>,
     at: usize,
     rest: Option<(&'a durable::File, u64, u64)>,
@@ -179,15 +182,22 @@ struct Feed<'a> {
 impl<'a> Feed<'a> {
     fn new(message: &'a Message) -> Self {
         let mut chunk = message.from_line(crate::message::now()).into_bytes();
-        chunk.extend_from_slice(&message.prefix());
-        Self { chunk, at: 0, rest: message.rest() }
+        let mut without = WithoutNotes::new();
+        without.feed(&message.prefix(), &mut chunk);
+        let rest = message.rest();
+        if rest.is_none() {
+            without.end(&mut chunk);
+        }
+        Self { without, chunk, at: 0, rest }
     }
 
     /// Writes what the pipe takes now; true when there is no more to write, or nobody to read it.
     fn give(&mut self, pipe: impl AsFd) -> io::Result<bool> {
         loop {
-            if self.at == self.chunk.len() && !self.refill()? {
-                return Ok(true);
+            while self.at == self.chunk.len() {
+                if !self.refill()? {
+                    return Ok(true);
+                }
             }
             match rustix::io::write(&pipe, &self.chunk[self.at..]) {
                 Ok(count) => self.at += count,
@@ -202,11 +212,16 @@ impl<'a> Feed<'a> {
     fn refill(&mut self) -> io::Result<bool> {
         let Some((file, offset, left)) = &mut self.rest else { return Ok(false) };
         let count = usize::try_from(*left).unwrap_or(usize::MAX).min(64 * 1024);
-        self.chunk.resize(count, 0);
-        self.at = 0;
-        file.read_exact_at(&mut self.chunk, *offset)?;
+        let mut octets = vec![0; count];
+        file.read_exact_at(&mut octets, *offset)?;
         *offset += count as u64;
         *left -= count as u64;
+        self.chunk.clear();
+        self.at = 0;
+        self.without.feed(&octets, &mut self.chunk);
+        if *left == 0 {
+            self.without.end(&mut self.chunk);
+        }
         Ok(count > 0)
     }
 }

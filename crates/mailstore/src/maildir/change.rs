@@ -42,7 +42,7 @@ impl Maildir {
             if attempt > 0 {
                 self.look_harder()?;
             }
-            let Some(at) = self.snapshot.index(uid) else { return Err(Error::NoMessage) };
+            let Some(at) = self.index(uid) else { return Err(Error::NoMessage) };
             let place = &self.places[at];
             match action(self.folders.dir(place.folder), place) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => (),
@@ -84,7 +84,7 @@ impl Maildir {
         if let Some(size) = self.sizes.get(&uid) {
             return Ok(*size);
         }
-        let at = self.snapshot.index(uid).ok_or(Error::NoMessage)?;
+        let at = self.index(uid).ok_or(Error::NoMessage)?;
         let listed = || self.list.get(uid)?.field('W')?.parse().ok();
         if let Some(size) = name::field(&self.places[at].name, 'W').or_else(listed) {
             return Ok(size);
@@ -126,7 +126,7 @@ impl Maildir {
     }
 
     pub(crate) fn uidl(&self, uid: Uid) -> Result<String, Error> {
-        self.snapshot.get(uid).ok_or(Error::NoMessage)?;
+        self.index(uid).ok_or(Error::NoMessage)?;
         let own = self.list.get(uid).and_then(|record| record.field('P')).filter(|own| !own.is_empty());
         Ok(own.map_or_else(|| format!("{:08x}{:08x}", uid.get(), self.list.validity.get()), str::to_owned))
     }
@@ -149,7 +149,7 @@ impl Maildir {
         }
         let mut changed = Vec::new();
         for uid in uids {
-            let Some(message) = self.snapshot.get(*uid) else { continue };
+            let Some(message) = self.index(*uid).map(|at| &self.snapshot.messages[at]) else { continue };
             if change.apply(&message.flags) == message.flags {
                 continue;
             }
@@ -175,7 +175,7 @@ impl Maildir {
             }
             Ok((name, flags))
         })?;
-        let at = self.snapshot.index(uid).ok_or(Error::NoMessage)?;
+        let at = self.index(uid).ok_or(Error::NoMessage)?;
         self.places[at] = Place { name, folder: Folder::Cur };
         let message = &mut self.snapshot.messages[at];
         message.recent = false;

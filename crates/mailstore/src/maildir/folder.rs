@@ -103,11 +103,20 @@ impl Maildir {
         self.fill(&mut found);
         self.fresh = false;
         let changes = Changes::between(&old, &self.snapshot);
+        if changes.renumbered {
+            self.sizes.clear();
+        }
         if !changes.vanished.is_empty() {
             self.forget_dead();
         }
         self.pending.merge(changes);
         Ok(())
+    }
+
+    /// Where the message is that the caller knows by this uid. Callers know the uids of their last refresh: after
+    /// another UIDVALIDITY was found, none of them means anything.
+    pub(super) fn index(&self, uid: Uid) -> Option<usize> {
+        if self.pending.renumbered { None } else { self.snapshot.index(uid) }
     }
 
     /// A file was not where it should be: look again, however quiet it seems.

@@ -108,6 +108,29 @@ fn couriers_maildir_is_taken_over() {
 }
 
 #[test]
+fn old_uids_mean_nothing_under_another_validity() {
+    let place = Place::new();
+    place.put("dovecot-uidlist", b"3 V1195191091 N3 G8a3b2f0c5d6e7f80123456789abcdef0\n1 :1.a\n2 :2.a\n");
+    place.put("cur/1.a:2,", b"a\n\nb");
+    place.put("cur/2.a:2,", b"a\n\nb");
+    let mut maildir = place.open();
+    assert_eq!(maildir.size(uid(1)).expect("size"), 6);
+    fs::remove_file(place.path("cur/1.a:2,"))
+        .and_then(|()| fs::remove_file(place.path("cur/2.a:2,")))
+        .expect("emptied");
+    place.put("dovecot-uidlist", b"3 V1195191099 N3 G8a3b2f0c5d6e7f80123456789abcdef1\n1 :3.a\n2 :4.a\n");
+    place.put("cur/3.a:2,", b"new\n\n");
+    place.put("cur/4.a:2,", b"newer\n\n");
+    assert!(matches!(maildir.begin(uid(1)), Err(Error::NoMessage)));
+    assert!(matches!(maildir.size(uid(1)), Err(Error::NoMessage)));
+    assert_eq!(maildir.set_flags(&[uid(1)], &FlagChange::Add(with(Flag::Seen))).expect("flags"), []);
+    assert_eq!(maildir.expunge(&[uid(1), uid(2)]).expect("expunge"), []);
+    assert!(maildir.refresh().expect("refresh").renumbered);
+    assert_eq!(maildir.expunge(&[uid(1)]).expect("expunge"), [uid(1)]);
+    assert_eq!(list(&place.path("cur")), ["4.a:2,"]);
+}
+
+#[test]
 fn a_new_maildir_gets_a_validity_once() {
     let place = Place::new();
     place.put("new/20.b", b"a\n\nb");

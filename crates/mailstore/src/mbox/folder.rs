@@ -243,8 +243,14 @@ impl Mbox {
         Ok(())
     }
 
+    /// Where the message is that the caller knows by this uid. Callers know the uids of their last refresh: after
+    /// another UIDVALIDITY was found, none of them means anything.
+    fn index(&self, uid: Uid) -> Option<usize> {
+        if self.pending.renumbered { None } else { self.snapshot.index(uid) }
+    }
+
     fn entry(&self, uid: Uid) -> Result<&Entry, Error> {
-        self.snapshot.index(uid).and_then(|at| self.entries.get(at)).ok_or(Error::NoMessage)
+        self.index(uid).and_then(|at| self.entries.get(at)).ok_or(Error::NoMessage)
     }
 
     /// The file as the entries describe it, locked against writers.
@@ -345,7 +351,7 @@ impl Mbox {
         let Some(locked) = self.lock_and_look()? else { return Ok(Vec::new()) };
         let mut changed = HashSet::new();
         for uid in uids {
-            let Some(at) = self.snapshot.index(*uid) else { continue };
+            let Some(at) = self.index(*uid) else { continue };
             let flags = change.apply(&self.entries[at].flags);
             if flags != self.entries[at].flags {
                 self.entries[at].flags = flags;
@@ -371,7 +377,7 @@ impl Mbox {
 
     pub(crate) fn expunge(&mut self, uids: &[Uid]) -> Result<Vec<Uid>, Error> {
         let Some(locked) = self.lock_and_look()? else { return Ok(Vec::new()) };
-        let dropped: HashSet<usize> = uids.iter().filter_map(|uid| self.snapshot.index(*uid)).collect();
+        let dropped: HashSet<usize> = uids.iter().filter_map(|uid| self.index(*uid)).collect();
         let mut gone: Vec<Uid> = dropped.iter().filter_map(|at| self.entries[*at].uid).collect();
         if !dropped.is_empty() {
             let written = self.write(&locked, &HashSet::new(), &dropped);

@@ -16,6 +16,7 @@ mod storing;
 mod tail;
 
 pub use append::{Append, append, sweep};
+pub use quoting::WithoutNotes;
 
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,8 @@ use crate::Error;
 
 /// Longest part of a line that is looked at.
 const LINE: usize = 16 * 1024;
+/// A base that has given this one is believed no more: no mailbox comes here, but a sender's forged field.
+const LAST_UID: u32 = u32::MAX - (1 << 20);
 
 /// One message and where its pieces are in the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -210,10 +212,11 @@ impl Parser<'_> {
     }
 }
 
+/// No base where it leaves no uids to give: the messages are then numbered anew.
 fn read_base(value: &str) -> Option<Base> {
     let mut words = value.split_ascii_whitespace();
     let validity = UidValidity::new(words.next()?.parse().ok()?)?;
-    let last = words.next()?.parse().ok()?;
+    let last = words.next()?.parse().ok().filter(|last| *last < LAST_UID)?;
     Some(Base { validity, last, keywords: words.map(str::to_owned).collect() })
 }
 

@@ -10,6 +10,7 @@ const LOOK: usize = 32;
 
 /// Takes a message in pieces.
 pub(crate) struct Quoting {
+    from: FromLines,
     in_header: bool,
     dropping: bool,
     at_line_start: bool,
@@ -17,9 +18,48 @@ pub(crate) struct Quoting {
     last: u8,
 }
 
+/// What becomes of a line that would begin a message in an mbox.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FromLines {
+    Kept,
+    Quoted,
+}
+
+/// A message on its way to a program that may append it to an mbox itself: without the header fields that readers use for
+/// their notes, since a sender could set them; else as it came.
+pub struct WithoutNotes(Quoting);
+
+impl WithoutNotes {
+    /// Of a message that begins now.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(Quoting::beginning(FromLines::Kept))
+    }
+
+    /// Takes the next octets and adds to `out` what is to be passed on.
+    pub fn feed(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
+        if self.0.is_in_body() { out.extend_from_slice(chunk) } else { self.0.feed(chunk, out) }
+    }
+
+    /// Nothing more comes: adds what was held back.
+    pub fn end(&mut self, out: &mut Vec<u8>) {
+        self.0.release(out);
+    }
+}
+
+impl Default for WithoutNotes {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Quoting {
     pub(crate) const fn new() -> Self {
-        Self { in_header: true, dropping: false, at_line_start: true, held: Vec::new(), last: b'\n' }
+        Self::beginning(FromLines::Quoted)
+    }
+
+    const fn beginning(from: FromLines) -> Self {
+        Self { from, in_header: true, dropping: false, at_line_start: true, held: Vec::new(), last: b'\n' }
     }
 
     /// Whether the header is over, and nothing is held back.
@@ -48,14 +88,18 @@ impl Quoting {
 
     /// The last line ends, and an empty line follows.
     pub(crate) fn finish(mut self, out: &mut Vec<u8>) {
-        if !self.held.is_empty() {
-            let held = std::mem::take(&mut self.held);
-            self.line_start(&held, out);
-        }
+        self.release(out);
         if self.last != b'\n' {
             out.push(b'\n');
         }
         out.push(b'\n');
+    }
+
+    fn release(&mut self, out: &mut Vec<u8>) {
+        if !self.held.is_empty() {
+            let held = std::mem::take(&mut self.held);
+            self.line_start(&held, out);
+        }
     }
 
     /// `text` begins a line and is long enough to tell what it is.
@@ -66,7 +110,7 @@ impl Quoting {
         } else if self.in_header && !matches!(text.first(), Some(b' ' | b'\t')) {
             self.dropping = is_note(text);
         }
-        if !self.dropping && text.starts_with(b"From ") {
+        if !self.dropping && self.from == FromLines::Quoted && text.starts_with(b"From ") {
             out.push(b'>');
         }
         self.push(text, out);
@@ -108,6 +152,19 @@ mod tests {
         assert_eq!(quoted(&[message]).escape_ascii().to_string(), want.escape_ascii().to_string());
         assert_eq!(quoted(&[b""]), b"\n");
         assert_eq!(quoted(&[b"a\n\nFrom"]), b"a\n\nFrom\n\n");
+    }
+
+    #[test]
+    fn a_program_gets_the_message_without_notes() {
+        let message =
+            b"Subject: a\nX-IMAPbase: 1 4294967295\nX-UID: 5\n folded\nTo: b\n\nFrom here\nStatus: kept\nFrom";
+        let want = "Subject: a\nTo: b\n\nFrom here\nStatus: kept\nFrom";
+        for size in 1..message.len() {
+            let (mut without, mut out) = (WithoutNotes::new(), Vec::new());
+            message.chunks(size).for_each(|chunk| without.feed(chunk, &mut out));
+            without.end(&mut out);
+            assert_eq!(String::from_utf8_lossy(&out), want, "{size}");
+        }
     }
 
     proptest! {

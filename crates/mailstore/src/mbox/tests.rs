@@ -155,6 +155,42 @@ fn removing_the_first_message_beside_us_costs_no_uid() {
     assert_eq!((uids(&again), again.snapshot().uid_validity.get()), (vec![9], 1_795_191_091));
 }
 
+/// As a message brings it in that a program appended: it must not keep its owner out.
+#[test]
+fn a_base_that_leaves_no_uids_is_none() {
+    for last in ["4294967295", "4294967294", "99999999999"] {
+        let dir = dir_with(&format!(
+            "From a@b Fri Nov 20 16:11:07 2026\nX-IMAPbase: 1 {last}\nX-UID: 7\nSubject: x\n\ny\n\n{PLAIN}"
+        ));
+        let mbox = open(&dir);
+        assert_eq!(uids(&mbox), [1, 2, 3], "{last}");
+        assert!(mbox.snapshot().uid_validity.get() > 1);
+        let again = open(&dir);
+        assert_eq!((uids(&again), again.snapshot().uid_validity), (vec![1, 2, 3], mbox.snapshot().uid_validity));
+    }
+}
+
+/// Another session emptied the mailbox and left; a third one has numbered what came then.
+#[test]
+fn old_uids_mean_nothing_under_another_validity() {
+    let dir = dir_with(DOVECOT);
+    let mut mbox = open(&dir);
+    let mut reading = mbox.begin(uid(3)).expect("begin");
+    assert!(!mbox.read_from(&mut reading, 0, 10).expect("read").is_empty());
+    open(&dir).expunge(&[uid(3), uid(9)]).expect("emptied");
+    let new = DOVECOT.replace("1795191091", "1795191099").replace("first", "new").replace("second", "newer");
+    dir.open_file("kevin", durable::Access::Append).and_then(|file| file.append(new.as_bytes())).expect("new mail");
+    assert!(matches!(mbox.read_from(&mut reading, 10, 10), Err(Error::NoMessage)));
+    assert!(matches!(mbox.begin(uid(3)), Err(Error::NoMessage)));
+    assert!(matches!(mbox.read(uid(3)), Err(Error::NoMessage)));
+    assert!(matches!(mbox.size(uid(3)), Err(Error::NoMessage)));
+    assert_eq!(mbox.set_flags(&[uid(3)], &FlagChange::Add(with(Flag::Deleted))).expect("flags"), []);
+    assert_eq!(mbox.expunge(&[uid(3), uid(9)]).expect("expunge"), []);
+    assert_eq!(text(&dir), new);
+    assert!(mbox.refresh().expect("refresh").renumbered);
+    assert_eq!(mbox.expunge(&[uid(3)]).expect("expunge"), [uid(3)]);
+}
+
 #[test]
 fn content_length_is_believed_only_where_it_fits() {
     let inner = "x\n\nFrom a@b Fri Nov 20 16:11:07 2026\nnot a message\n";
