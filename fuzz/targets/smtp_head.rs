@@ -5,13 +5,15 @@ use fuzz::Chance;
 use libfuzzer_sys::fuzz_target;
 use smtp::headers::{Completion, Head};
 use smtp::rewrite::Addresses;
+use wire::LineEnd;
 
 fuzz_target!(|data: &[u8]| {
     let (mut chance, octets) = Chance::split(data);
     let completion = || Completion { message_id: "<i@vm>".into(), date: "D".into(), from: "a@b".into() };
     let completion = (chance.below(3) != 1).then(completion);
-    let whole = run(completion.clone(), octets, || usize::MAX);
-    let split = run(completion, octets, || 1 + chance.below(30) as usize);
+    let line_end = if chance.below(4) == 0 { LineEnd::CrLf } else { LineEnd::Lf };
+    let whole = run(line_end, completion.clone(), octets, || usize::MAX);
+    let split = run(line_end, completion, octets, || 1 + chance.below(30) as usize);
     // A line too long to hold is judged by what has come of it, which depends on the split.
     if octets.split(|octet| *octet == b'\n').all(|line| line.len() < smtp::headers::MAX_HELD) {
         assert_eq!(whole, split);
@@ -21,9 +23,14 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-fn run(completion: Option<Completion>, octets: &[u8], mut size: impl FnMut() -> usize) -> Vec<u8> {
+fn run(
+    line_end: LineEnd,
+    completion: Option<Completion>,
+    octets: &[u8],
+    mut size: impl FnMut() -> usize,
+) -> Vec<u8> {
     let rewriting = completion.as_ref().map(|_| Addresses { origin: "o".into(), change: None });
-    let mut head = Head::new(completion, rewriting);
+    let mut head = Head::new(line_end, completion, rewriting);
     let mut out = Vec::new();
     let mut rest = octets;
     while !rest.is_empty() {

@@ -89,6 +89,31 @@ def line_feeds():
             raise Failure(mails)
 
 
+def binary():
+    """The header of BODY=BINARYMIME is one like others: hops are counted, what is secret goes, addresses are rewritten."""
+    with System(services=["master"], hopcount_limit="3", canonical_maps="inline:{old@m3102.com=new@m3102.com}") as system:
+        session = system.smtp()
+        session.expect("EHLO pc", "250")
+
+        def chunk(text):
+            session.expect("MAIL FROM:<> BODY=BINARYMIME", "250")
+            session.expect("RCPT TO:<kevin>", "250")
+            session.send(f"BDAT {len(text)} LAST")
+            session.socket.sendall(text)
+            return session.smtp()
+        same(chunk(b"Received: x\r\n\ty\r\n" * 4 + b"\r\n"), "554 5.4.6 Error: too many hops")
+        if not chunk(b"Bcc: secret\r\n\t@x.org\r\nTo: old\r\nReturn-Path: <x>\r\nReceived: x\r\n\r\n\0\n\r\r\nBcc: x").startswith("250 2.0.0"):
+            raise Failure("not taken")
+        system.wait_mails("kevin", 1)
+        stored, = ((system.home / "kevin/Maildir/new" / name).read_bytes() for name in os.listdir(system.home / "kevin/Maildir/new"))
+        head, body = stored.split(b"\r\n\r\n", 1)
+        same(body, b"\0\n\r\r\nBcc: x")
+        lines = head.split(b"\r\n")
+        if b"\n" in b"".join(lines) or any(line.startswith((b"Bcc", b"\t@x", b"Return-Path: <x>")) for line in lines):
+            raise Failure(stored)
+        same([line for line in lines if line.startswith((b"To:", b"From:"))], [b"To: new@m3102.com", b"From: MAILER-DAEMON@m3102.com"])
+
+
 def relaying():
     """To other domains only from our networks or after AUTH."""
     with System(services=["master"], mynetworks="127.0.0.1/32", relay_domains="partner.example") as system:
@@ -256,4 +281,4 @@ def full_disk():
         system.wait("room again", taken)
 
 
-run(by_hand, line_feeds, relaying, tls_and_passwords, certificate, reload, deaths, start_and_stop, full_disk)
+run(by_hand, line_feeds, binary, relaying, tls_and_passwords, certificate, reload, deaths, start_and_stop, full_disk)

@@ -347,7 +347,7 @@ pub static TABLE: &[Param] = &[
     row("smtpd_client_event_limit_exceptions", Networks, "$mynetworks", "smtpd", "Clients that no smtpd_client_ limit concerns."),
     row("smtpd_client_message_rate_limit", Number(0, ANY), "0", "smtpd", "Most messages (MAIL) of one client in anvil_rate_time_unit; 0 means no limit."),
     row("smtpd_client_recipient_rate_limit", Number(0, ANY), "0", "smtpd", "Most recipients (RCPT) of one client in anvil_rate_time_unit; 0 means no limit."),
-    row("smtpd_discard_ehlo_keywords", List, "", "smtpd", "EHLO keywords that are not announced."),
+    row("smtpd_discard_ehlo_keywords", List, "", "smtpd", "EHLO keywords that are not announced; without chunking there is no BDAT and no BINARYMIME."),
     row("smtpd_error_sleep_time", Time(Second), "1s", "smtpd", "Delay of replies after smtpd_soft_error_limit errors."),
     row("smtpd_forbid_bare_newline", Flag, "yes", "smtpd", "A bare line feed never ends DATA, which stops SMTP smuggling. no: anybody may type whole sessions with bare line feeds."),
     row("smtpd_forbid_bare_newline_exclusions", Networks, "$mynetworks", "smtpd", "Clients that may type whole sessions with bare line feeds, as nc does."),

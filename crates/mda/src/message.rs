@@ -72,11 +72,14 @@ impl Message {
         })
     }
 
-    /// `Return-Path`, `X-Original-To`, `Delivered-To`, and for a small message all of it.
+    /// `Return-Path`, `X-Original-To`, `Delivered-To`, and for a small message all of it. Their lines end as its own do: in
+    /// CR LF for binary content.
     #[must_use]
     pub fn prefix(&self) -> Vec<u8> {
+        let first = self.head.split_inclusive(|octet| *octet == b'\n').next().unwrap_or_default();
+        let end = if first.ends_with(b"\r\n") { "\r\n" } else { "\n" };
         let mut prefix = format!(
-            "Return-Path: <{}>\nX-Original-To: {}\nDelivered-To: {}\n",
+            "Return-Path: <{}>{end}X-Original-To: {}{end}Delivered-To: {}{end}",
             self.sender(),
             shown(&self.task.original),
             shown(&self.task.recipient),
@@ -163,6 +166,9 @@ mod tests {
             "Return-Path: <>\nX-Original-To: kevin@m3102.com\nDelivered-To: kevin@m3102.com\nReceived: x\n\nbody\n";
         assert_eq!(message.prefix(), front.as_bytes());
         assert!(message.rest().is_none() && !message.has_been_here());
+        let binary = self::message("Received: x\r\n\r\n\n\0", "kevin").expect("readable");
+        let front = "Return-Path: <>\r\nX-Original-To: kevin\r\nDelivered-To: kevin\r\nReceived: x\r\n\r\n\n\0";
+        assert_eq!(binary.prefix(), front.as_bytes());
         let from = message.from_line(Moment { seconds: 1_795_191_067, offset: 0 });
         assert_eq!(from, "From MAILER-DAEMON  Fri Nov 20 16:11:07 2026\n");
     }

@@ -1,12 +1,15 @@
 //! The header block of a message on its way in, looked at while it streams by: what is missing is added at its end,
 //! bare names in address fields are completed, what must not arrive is dropped (RFC 5322 §3.6; RFC 6409 §8 for completion).
 //!
-//! Input and output have LF line ends. Memory: one unfinished line of at most [`MAX_HELD`] octets,
+//! Input and output have the line ends it is told: LF, or for BODY=BINARYMIME the CR LF of the wire. The body passes octet for
+//! octet. Memory: one unfinished line of at most [`MAX_HELD`] octets,
 //! one address field of at most [`MAX_ADDRESS_FIELD`], and a message id.
 //! Nothing fails: text that is no header ends the block, and an empty line is put before it, as Postfix does.
 
 use alloc::string::String;
 use alloc::vec::Vec;
+
+use wire::LineEnd;
 
 use crate::rewrite::{self, Addresses};
 
@@ -31,6 +34,8 @@ pub struct Completion {
 /// The filter for one message: [`Head::push`] all its octets, then [`Head::end`].
 #[derive(Debug)]
 pub struct Head {
+    /// How the lines end that are put in.
+    line_end: LineEnd,
     completion: Option<Completion>,
     /// What addresses in fields become; `None`: they stay.
     rewriting: Option<Addresses>,
@@ -72,9 +77,9 @@ struct Seen {
 
 impl Head {
     /// Adds what is missing when `completion` says what with, and rewrites addresses when told how; passes the rest on,
-    /// less what is dropped.
+    /// less what is dropped. Lines end as `line_end` says.
     #[must_use]
-    pub const fn new(completion: Option<Completion>, rewriting: Option<Addresses>) -> Self {
+    pub const fn new(line_end: LineEnd, completion: Option<Completion>, rewriting: Option<Addresses>) -> Self {
         let seen = Seen {
             message_id: false,
             date: false,
@@ -85,6 +90,7 @@ impl Head {
             resent_from: false,
         };
         Self {
+            line_end,
             completion,
             rewriting,
             place: Place::Start,
@@ -121,10 +127,15 @@ impl Head {
     /// The message is complete.
     pub fn end(&mut self, out: &mut Vec<u8>) {
         let last = core::mem::take(&mut self.held);
+        let open = !last.is_empty() || self.place == Place::LongLine { dropped: false };
         if !last.is_empty() {
             self.line(&last, out);
         }
         if self.place != Place::Body {
+            // Only the last chunk of BDAT can end in the middle of a field.
+            if open && self.place != Place::Dropped {
+                self.write(self.end_of_line(), out);
+            }
             self.complete(out);
             self.place = Place::Body;
         }
@@ -185,11 +196,18 @@ impl Head {
                 Some(name) if self.length <= MAX_BLOCK => self.field(name, line, out),
                 _ => {
                     self.complete(out);
-                    out.push(b'\n');
+                    out.extend_from_slice(self.end_of_line());
                     out.extend_from_slice(line);
                     self.place = Place::Body;
                 }
             },
+        }
+    }
+
+    const fn end_of_line(&self) -> &'static [u8] {
+        match self.line_end {
+            LineEnd::CrLf => b"\r\n",
+            LineEnd::Lf => b"\n",
         }
     }
 
@@ -270,9 +288,10 @@ impl Head {
         };
         let fields = [("Message-Id", &completion.message_id), ("Date", &completion.date), ("From", &completion.from)];
         for ((name, value), _) in fields.into_iter().zip(missing).filter(|(_, missing)| *missing) {
-            for part in [prefix, name, ": ", value, "\n"] {
+            for part in [prefix, name, ": ", value] {
                 out.extend_from_slice(part.as_bytes());
             }
+            out.extend_from_slice(self.end_of_line());
         }
         if self.message_id.is_none() && missing[0] {
             self.message_id = Some(completion.message_id);
@@ -301,7 +320,7 @@ mod tests {
 
     fn run(parts: &[&[u8]], completion: Option<Completion>) -> (String, Option<String>) {
         let rewriting = completion.as_ref().map(|_| Addresses { origin: "o".into(), change: None });
-        let mut head = Head::new(completion, rewriting);
+        let mut head = Head::new(LineEnd::Lf, completion, rewriting);
         let mut out = Vec::new();
         for part in parts {
             head.push(part, &mut out);
@@ -348,8 +367,40 @@ mod tests {
     }
 
     #[test]
+    fn lines_of_the_wire_keep_their_ends() {
+        let all = "Message-Id: <i@vm>\r\nDate: D\r\nFrom: a@b\r\n";
+        for (message, stored) in [
+            (
+                "Bcc: x\r\n y\r\nTo: kevin,\r\n foo\r\nDate: x\r\n\r\nBcc: \0\n\r",
+                "To: kevin@o,\r\n foo@o\r\nDate: x\r\nMessage-Id: <i@vm>\r\nFrom: a@b\r\n\r\nBcc: \0\n\r".to_string(),
+            ),
+            ("\0\r\n", [all, "\r\n\0\r\n"].concat()),
+            ("From: a\r\nMessage-Id: <1>\r\nDate: D", "From: a@o\r\nMessage-Id: <1>\r\nDate: D\r\n".to_string()),
+            ("Message-Id: <1>\r\nDate: D\r\nFrom: a", "Message-Id: <1>\r\nDate: D\r\nFrom: a@o\r\n".to_string()),
+            ("To: a", ["To: a@o\r\n", all].concat()),
+            ("Bcc: a", all.to_string()),
+        ] {
+            let rewriting = Addresses { origin: "o".into(), change: None };
+            let mut head = Head::new(LineEnd::CrLf, Some(completion()), Some(rewriting));
+            let mut out = Vec::new();
+            head.push(message.as_bytes(), &mut out);
+            head.end(&mut out);
+            assert_eq!(String::from_utf8_lossy(&out), stored);
+        }
+    }
+
+    #[test]
+    fn hops_are_counted_in_lines_of_the_wire() {
+        let mut head = Head::new(LineEnd::CrLf, None, None);
+        let mut out = Vec::new();
+        head.push(b"Received: a\r\n\tb\r\nReceived: c\r\n\r\nReceived: d\r\n", &mut out);
+        head.end(&mut out);
+        assert_eq!(head.hops(), 2);
+    }
+
+    #[test]
     fn long_lines_take_no_memory() {
-        let mut head = Head::new(None, None);
+        let mut head = Head::new(LineEnd::Lf, None, None);
         let mut out = Vec::new();
         head.push(b"Bcc: ", &mut out);
         for _ in 0..100 {

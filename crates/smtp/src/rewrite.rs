@@ -14,9 +14,9 @@ use core::ops::Range;
 /// Whose addresses a field holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// From, Sender, Reply-To.
+    /// From, Sender, Reply-To, and whoever asks for reports.
     Sender,
-    /// To, Cc.
+    /// To, Cc, Apparently-To.
     Recipient,
 }
 
@@ -53,11 +53,7 @@ impl fmt::Debug for Addresses {
 /// Whether a field holds addresses, and whose.
 #[must_use]
 pub fn side(name: &[u8]) -> Option<Side> {
-    let bare = match name.split_at_checked(7) {
-        Some((prefix, rest)) if prefix.eq_ignore_ascii_case(b"Resent-") => rest,
-        _ => name,
-    };
-    FIELDS.iter().find(|(field, _)| bare.eq_ignore_ascii_case(field)).map(|(_, side)| *side)
+    FIELDS.iter().find(|(field, _)| name.eq_ignore_ascii_case(field)).map(|(_, side)| *side)
 }
 
 /// Whether a field holds addresses that are completed.
@@ -262,12 +258,23 @@ fn comment_end(value: &[u8], start: usize) -> Option<usize> {
     None
 }
 
-const FIELDS: [(&[u8], Side); 5] = [
-    (b"From", Side::Sender),
-    (b"Sender", Side::Sender),
-    (b"Reply-To", Side::Sender),
-    (b"To", Side::Recipient),
+/// As Postfix has them, with those of a message that was sent on (RFC 5322 §3.6.6).
+const FIELDS: [(&[u8], Side); 15] = [
+    (b"Apparently-To", Side::Recipient),
     (b"Cc", Side::Recipient),
+    (b"Disposition-Notification-To", Side::Sender),
+    (b"Errors-To", Side::Sender),
+    (b"From", Side::Sender),
+    (b"Mail-Followup-To", Side::Sender),
+    (b"Reply-To", Side::Sender),
+    (b"Resent-Cc", Side::Recipient),
+    (b"Resent-From", Side::Sender),
+    (b"Resent-Reply-To", Side::Sender),
+    (b"Resent-Sender", Side::Sender),
+    (b"Resent-To", Side::Recipient),
+    (b"Return-Receipt-To", Side::Sender),
+    (b"Sender", Side::Sender),
+    (b"To", Side::Recipient),
 ];
 
 #[cfg(test)]
@@ -317,6 +324,16 @@ mod tests {
             assert_eq!(complete(value), value);
         }
         assert!(is_address_field(b"resent-TO") && !is_address_field(b"Subject") && !is_address_field(b"Resent-"));
+        for (name, whose) in [
+            ("DISPOSITION-notification-to", Side::Sender),
+            ("Errors-To", Side::Sender),
+            ("Return-Receipt-To", Side::Sender),
+            ("Mail-Followup-To", Side::Sender),
+            ("Apparently-To", Side::Recipient),
+            ("Resent-Cc", Side::Recipient),
+        ] {
+            assert_eq!(side(name.as_bytes()), Some(whose), "{name}");
+        }
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Plain tables: `key value` on a line.
 //!
 //! Empty lines and lines whose first sign is `#` do not count; a line that begins with white space goes on with the one
-//! before. Keys compare without regard to case; a key with blanks stands in double quotes. Of two lines with one key the
+//! before. Keys compare without regard to case; a key with blanks stands in double quotes, of an
+//! address only its local part (`"John Doe"@example.org`). Of two lines with one key the
 //! first counts.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -28,13 +30,16 @@ impl Text {
 
     /// Reads a list of names; what stands beside them does not matter.
     pub(crate) fn parse_names(file: &Path, text: &str) -> Result<Self, Vec<Problem>> {
-        Self::read(file, text, |line| Ok(line.split_once([' ', '\t']).unwrap_or((line, ""))))
+        Self::read(file, text, |line| {
+            let (name, beside) = line.split_once([' ', '\t']).unwrap_or((line, ""));
+            Ok((Cow::Borrowed(name), beside))
+        })
     }
 
     fn read(
         file: &Path,
         text: &str,
-        divide: impl Fn(&str) -> Result<(&str, &str), String>,
+        divide: impl Fn(&str) -> Result<(Cow<'_, str>, &str), String>,
     ) -> Result<Self, Vec<Problem>> {
         let mut entries = HashMap::new();
         let mut problems = Vec::new();
@@ -83,11 +88,11 @@ impl Text {
 }
 
 /// Each entry of a table file with the number of its first line; what continues it has one blank in front.
-pub(crate) fn logical_lines(text: &str) -> impl Iterator<Item = (usize, std::borrow::Cow<'_, str>)> {
+pub(crate) fn logical_lines(text: &str) -> impl Iterator<Item = (usize, Cow<'_, str>)> {
     let mut lines = text.lines().enumerate().filter(|(_, line)| !is_comment(line)).peekable();
     std::iter::from_fn(move || {
         let (index, first) = lines.next()?;
-        let mut entry = std::borrow::Cow::Borrowed(first.trim());
+        let mut entry = Cow::Borrowed(first.trim());
         while let Some((_, more)) = lines.next_if(|(_, line)| line.starts_with([' ', '\t'])) {
             let entry = entry.to_mut();
             entry.push(' ');
@@ -102,13 +107,10 @@ fn is_comment(line: &str) -> bool {
     line.is_empty() || line.starts_with('#')
 }
 
-/// The key and its value.
-fn divide(line: &str) -> Result<(&str, &str), String> {
-    let (key, value) = match line.strip_prefix('"') {
-        Some(rest) => rest.split_once('"').ok_or("a double quote is missing after the key")?,
-        None => line.split_once([' ', '\t']).unwrap_or((line, "")),
-    };
-    let value = value.trim();
+/// The key and its value. The key ends at the first blank outside quotes.
+fn divide(line: &str) -> Result<(Cow<'_, str>, &str), String> {
+    let (key, value) = split_key(line)?;
+    let (key, value) = (unquoted(key), value.trim());
     if key.is_empty() {
         return Err("the key is missing".into());
     }
@@ -119,4 +121,35 @@ fn divide(line: &str) -> Result<(&str, &str), String> {
         return Err(format!("\"{key}\" ends in a colon, as in a file of aliases; here a key stands without"));
     }
     Ok((key, value))
+}
+
+fn split_key(line: &str) -> Result<(&str, &str), String> {
+    let (mut quoted, mut escaped) = (false, false);
+    for (at, c) in line.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            // Inside a word it is a sign like others.
+            '"' if quoted || at == 0 => quoted = !quoted,
+            ' ' | '\t' if !quoted => return Ok(line.split_at(at)),
+            _ => {}
+        }
+    }
+    if quoted { Err("a double quote is missing after the key".into()) } else { Ok((line, "")) }
+}
+
+/// A key without its quotes: a word as a whole, or the local part of an address, which look-ups have so (RFC 5321 §4.1.2).
+fn unquoted(key: &str) -> Cow<'_, str> {
+    let Some(rest) = key.strip_prefix('"') else { return Cow::Borrowed(key) };
+    let mut text = String::with_capacity(rest.len());
+    let mut chars = rest.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => break,
+            '\\' => text.extend(chars.next()),
+            c => text.push(c),
+        }
+    }
+    text.push_str(chars.as_str());
+    Cow::Owned(text)
 }

@@ -8,8 +8,8 @@ use smtp::Reply;
 use smtp::headers::{Completion, Head};
 use smtp::server::Transaction;
 use spool::{Incoming, Origin, Sasl};
-
 use tables::Trouble;
+use wire::LineEnd;
 
 use super::rules::Rules;
 use super::server::{Configured, Server};
@@ -18,8 +18,7 @@ use crate::control::Service;
 /// An open message.
 pub(super) struct Entry {
     incoming: Incoming,
-    /// `None` for BODY=BINARYMIME, whose octets are nobody's business.
-    head: Option<Head>,
+    head: Head,
     out: Vec<u8>,
     /// Octets written since the disk was last touched, at most.
     held: usize,
@@ -50,7 +49,6 @@ impl Entry {
                 submitter: transaction.submitter.clone(),
             },
         };
-        let binary = transaction.envelope.body == Body::BinaryMime;
         let completes = transaction.complete_headers || rules.complete_always;
         let completion = completes.then(|| Completion {
             message_id: message_id(&now, transaction, rules),
@@ -60,13 +58,15 @@ impl Entry {
         let ours = transaction.complete_headers.then(|| rules.origin.to_string());
         let remote = rules.remote_domain.clone().filter(|_| service != Service::Reinject);
         let rewriting = ours.or(remote).map(|origin| tables.addresses(origin));
-        let mut received = transaction.received.field(&date);
-        if binary {
-            received = received.replace('\n', "\r\n");
-        }
+        let received = transaction.received.field(&date);
+        // The body of binary content is nobody's business; its header is one like others, with the line ends of the wire.
+        let (line_end, received) = match transaction.envelope.body {
+            Body::BinaryMime => (LineEnd::CrLf, received.replace('\n', "\r\n")),
+            Body::SevenBit | Body::EightBitMime => (LineEnd::Lf, received),
+        };
         let incoming = server.spool.enter_as(transaction.id, &envelope, &origin);
-        let mut entry =
-            Self { incoming, head: (!binary).then(|| Head::new(completion, rewriting)), out: Vec::new(), held: 0 };
+        let head = Head::new(line_end, completion, rewriting);
+        let mut entry = Self { incoming, head, out: Vec::new(), held: 0 };
         entry.incoming.write(received.as_bytes()).map_err(Refused::Disk)?;
         Ok(entry)
     }
@@ -79,21 +79,19 @@ impl Entry {
     /// Takes octets of the message. May touch the disk.
     pub(super) fn write(&mut self, octets: &[u8]) -> io::Result<()> {
         self.held = if self.may_block(octets.len()) { 0 } else { self.held + octets.len() };
-        let Some(head) = &mut self.head else { return self.incoming.write(octets) };
         self.out.clear();
-        head.push(octets, &mut self.out);
+        self.head.push(octets, &mut self.out);
         self.incoming.write(&self.out)
     }
 
     /// The message is complete: its message id, for the log; or why it is not taken.
     pub(super) fn end(&mut self, rules: &Rules) -> Result<String, Refused> {
-        let Some(head) = &mut self.head else { return Ok(String::new()) };
         self.out.clear();
-        head.end(&mut self.out);
-        if head.hops() > rules.hop_limit {
+        self.head.end(&mut self.out);
+        if self.head.hops() > rules.hop_limit {
             return Err(Refused::Loop);
         }
-        let id = head.message_id().unwrap_or_default().to_owned();
+        let id = self.head.message_id().unwrap_or_default().to_owned();
         self.incoming.write(&self.out).map_err(Refused::Disk)?;
         Ok(id)
     }

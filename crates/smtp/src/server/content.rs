@@ -69,7 +69,8 @@ impl Session {
         effects.push(Effect::Frame(Framing::Octets(size)));
         let kind = Kind::Chunk { size, last };
         match self
-            .ready_for(Verb::Bdat)
+            .chunks()
+            .and_then(|()| self.ready_for(Verb::Bdat))
             .and_then(|mail| self.transaction(mail).map(|it| (it, mail.content.is_some())).ok_or_else(confused))
         {
             Err(reply) => self.wait = Wait::Body(Body { kind, fate: Fate::Unwanted(reply) }),
@@ -79,6 +80,11 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    fn chunks(&self) -> Result<(), Reply> {
+        let taken = self.settings.takes_chunks();
+        if taken { Ok(()) } else { Err(Reply::new(502, 5, 1, "Error: command not implemented")) }
     }
 
     fn transaction(&self, mail: &Mail) -> Option<Box<Transaction>> {

@@ -133,12 +133,12 @@ impl Session {
         }
         lines.extend(["ENHANCEDSTATUSCODES", "8BITMIME", "DSN", "SMTPUTF8", "CHUNKING", "BINARYMIME"].map(Into::into));
         lines.push(format!("LIMITS RCPTMAX={}", limits.recipients));
-        let discarded = |line: &String| {
+        let kept = |line: &String| {
             let word = line.split(' ').next().unwrap_or_default();
-            self.settings.discarded.iter().any(|keyword| keyword.eq_ignore_ascii_case(word))
+            !self.settings.keeps_back(word) && (word != "BINARYMIME" || self.settings.takes_chunks())
         };
         let mut first = true;
-        lines.retain(|line| core::mem::take(&mut first) || !discarded(line));
+        lines.retain(|line| core::mem::take(&mut first) || kept(line));
         let last = lines.len() - 1;
         lines
             .iter()

@@ -22,8 +22,21 @@ pub struct Settings {
     pub policy: Policy,
     /// Budgets.
     pub limits: Limits,
-    /// EHLO keywords, in small letters, that are not announced (`smtpd_discard_ehlo_keywords`); what they name still works.
+    /// EHLO keywords, in small letters, that are not announced (`smtpd_discard_ehlo_keywords`); what they name still works,
+    /// but CHUNKING, which takes BDAT and BINARYMIME with it.
     pub discarded: Vec<String>,
+}
+
+impl Settings {
+    /// Whether an EHLO keyword is not announced.
+    pub(super) fn keeps_back(&self, keyword: &str) -> bool {
+        self.discarded.iter().any(|word| word.eq_ignore_ascii_case(keyword))
+    }
+
+    /// Whether there is BDAT, and with it BINARYMIME (RFC 3030 §3).
+    pub(super) fn takes_chunks(&self) -> bool {
+        !self.keeps_back("CHUNKING")
+    }
 }
 
 /// The other end.

@@ -39,6 +39,9 @@ impl Session {
             return Err(Reply::new(503, 5, 1, "Error: nested MAIL command"));
         }
         let (address, parameters) = command::mail(arguments).map_err(|bad| self.bad_path("MAIL", bad, effects))?;
+        if parameters.body == mail::Body::BinaryMime && !self.settings.takes_chunks() {
+            return Err(Reply::new(555, 5, 4, "Unsupported option: BODY=BINARYMIME"));
+        }
         let limit = self.settings.limits.message_size;
         if limit > 0 && parameters.size.is_some_and(|size| size > limit) {
             let reply = Reply::new(552, 3, 4, "Message size exceeds fixed limit");
