@@ -1,7 +1,8 @@
 //! A message as the standard input of a command of the owner's: `mailbox_command`, `|command`.
 //!
-//! Exit status 0 is delivered, 75 is "try again later", other statuses of sysexits.h are refusals in their own words. A
-//! command that cannot be started, or is not found, is our trouble and temporary. What it prints goes into the reply.
+//! Exit status 0 is delivered, 75 is "try again later", other statuses of sysexits.h are refusals in their own words. One
+//! that fails and prints an enhanced status first (`4.2.1 busy`) thereby says itself what that means. A command that cannot
+//! be started, is not found or is killed is our trouble and temporary. What it prints goes into the reply.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -273,14 +274,13 @@ fn verdict(command: &str, status: ExitStatus, output: &[u8]) -> Outcome {
     let printed = said(output);
     match (status.code(), status.signal()) {
         (Some(0), _) => Outcome::Sent(EnhancedStatus::OK, format!("delivered to command: {command}")),
+        (Some(_), _) if let Some((dsn, text)) = own_status(output) => failed(dsn, text),
         (Some(code @ (126 | 127)), _) => deferred(format!(
             "Command died with status {code}: \"{command}\": is it there, and may it be run?{printed}"
         )),
         (Some(code), _) => match SYSEXITS.iter().find(|row| row.0 == code) {
             Some((_, (class, subject, detail), words)) => {
-                let dsn = EnhancedStatus::new(*class, *subject, *detail);
-                let text = format!("{words}{printed}");
-                if dsn.is_temporary() { Outcome::Deferred(dsn, text) } else { bounced(dsn, text) }
+                failed(EnhancedStatus::new(*class, *subject, *detail), format!("{words}{printed}"))
             }
             None => bounced(
                 EnhancedStatus::new(5, 3, 0),
@@ -289,17 +289,33 @@ fn verdict(command: &str, status: ExitStatus, output: &[u8]) -> Outcome {
         },
         (None, signal) => {
             let signal = signal.unwrap_or_default();
-            bounced(EnhancedStatus::new(5, 3, 0), format!("Command died with signal {signal}: \"{command}\"{printed}"))
+            deferred(format!("Command died with signal {signal}: \"{command}\"{printed}"))
         }
     }
 }
 
-/// The command's output as one line.
+/// The status that a command which failed prints first, and what follows it.
+fn own_status(output: &[u8]) -> Option<(EnhancedStatus, String)> {
+    let line = line(output);
+    let (status, text) = line.split_once(' ').unwrap_or((&line, ""));
+    let dsn = EnhancedStatus::parse(status).filter(|dsn| dsn.class != 2)?;
+    Some((dsn, if text.is_empty() { "the command says no more".into() } else { text.into() }))
+}
+
 fn said(output: &[u8]) -> String {
+    let line = line(output);
+    if line.is_empty() { line } else { format!(". Command output: {line}") }
+}
+
+/// The command's output as one line.
+fn line(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);
-    let text: Vec<&str> =
-        text.split(|c: char| c.is_control() || c.is_whitespace()).filter(|word| !word.is_empty()).collect();
-    if text.is_empty() { String::new() } else { format!(". Command output: {}", text.join(" ")) }
+    let words = text.split(|c: char| c.is_control() || c.is_whitespace()).filter(|word| !word.is_empty());
+    words.collect::<Vec<&str>>().join(" ")
+}
+
+fn failed(dsn: EnhancedStatus, text: String) -> Outcome {
+    if dsn.is_temporary() { Outcome::Deferred(dsn, text) } else { bounced(dsn, text) }
 }
 
 fn deferred(text: String) -> Outcome {
@@ -323,9 +339,23 @@ mod tests {
         assert_eq!(said(67, "no such\n  person\n"), bounced(EnhancedStatus::new(5, 1, 1), refused));
         assert!(matches!(said(127, ""), Outcome::Deferred(..)));
         assert!(matches!(said(1, ""), Outcome::Bounced(..)));
-        assert!(
-            matches!(verdict("c", ExitStatus::from_raw(9), b""), Outcome::Bounced(_, text) if text == "Command died with signal 9: \"c\"")
-        );
+        let killed = Outcome::Deferred(EnhancedStatus::new(4, 3, 0), "Command died with signal 9: \"c\"".into());
+        assert_eq!(verdict("c", ExitStatus::from_raw(9), b""), killed);
+    }
+
+    #[test]
+    fn a_command_may_say_itself_what_its_failure_means() {
+        let said = |code: i32, output: &str| verdict("c", ExitStatus::from_raw(code << 8), output.as_bytes());
+        let temporary = Outcome::Deferred(EnhancedStatus::new(4, 2, 1), "busy now".into());
+        assert_eq!((said(1, "4.2.1 busy\n now\n"), said(67, "4.2.1 busy now")), (temporary.clone(), temporary));
+        assert_eq!(said(75, "5.7.1 no"), bounced(EnhancedStatus::new(5, 7, 1), "no".into()));
+        assert!(matches!(said(0, "4.2.1 busy"), Outcome::Sent(..)));
+        for (output, why) in [("4.2.1busy", "no status"), ("2.0.0 done", "no failure"), ("4.2 x", "no status")] {
+            assert!(
+                matches!(said(1, output), Outcome::Bounced(dsn, _) if dsn == EnhancedStatus::new(5, 3, 0)),
+                "{why}"
+            );
+        }
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl Maildirs {
     fn opened(&mut self, settings: &Settings, root: &Path) -> Result<usize, Error> {
         match self.opened.iter().position(|(path, _)| path == root) {
             // A Maildir whose name now stands for another directory, or nothing, is opened anew.
-            Some(at) if root.join("new").is_dir() => Ok(at),
+            Some(at) if self.opened[at].1.is_at(root) => Ok(at),
             found => {
                 if let Some(at) = found {
                     self.opened.remove(at);
@@ -129,13 +129,13 @@ fn appended(settings: &Settings, path: &Path, message: &Message) -> Result<(), E
     let (dir, name) = place(path)?;
     let sender = message.sender();
     let prefix = message.prefix();
-    mbox::append(&dir, name, &content(message, &prefix, &none)?, &how(settings, &sender))
+    mbox::append(&dir, name, &content(message, &prefix, &none)?, &how(settings, path, &sender))
 }
 
 /// Removes what writers of this mbox left behind that were killed; if that cannot be done, it stays.
 pub fn sweep(settings: &Settings, path: &Path) {
     if let Ok((dir, name)) = place(path) {
-        let _ = mbox::sweep(&dir, name, &how(settings, ""));
+        let _ = mbox::sweep(&dir, name, &how(settings, path, ""));
     }
 }
 
@@ -145,12 +145,14 @@ fn place(path: &Path) -> Result<(Dir, &str), Error> {
     Ok((Dir::open(base).map_err(Error::from)?, name))
 }
 
-fn how<'a>(settings: &'a Settings, sender: &'a str) -> mbox::Append<'a> {
+/// The mail group would let users make files in the mail spool by naming them in `.forward`: other users' mailboxes and
+/// locks. So it is taken for the owner's own mailbox there only.
+fn how<'a>(settings: &'a Settings, path: &Path, sender: &'a str) -> mbox::Append<'a> {
     mbox::Append {
         sender,
         date: now(),
         size_limit: settings.size_limit,
-        privileged: settings.privileged.as_ref(),
+        privileged: settings.privileged.as_ref().filter(|_| path == settings.spool),
         lock_timeout: LOCK_TIMEOUT,
     }
 }
@@ -203,6 +205,25 @@ fn refusal(path: &Path, error: &Error) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Else `/var/mail/foo.lock` in a `.forward` would stop foo's mail, and `/var/mail/bob` be made before bob has one.
+    #[test]
+    fn the_mail_group_is_for_the_owners_mailbox_only() {
+        let home = tempfile::tempdir().expect("home");
+        let config = format!("mail_spool_directory: {}/mail\nhome_mailbox: Mail/inbox\n", home.path().display());
+        std::fs::write(home.path().join("facteur.yaml"), config).expect("configuration");
+        let config = config::Config::load(home.path()).expect("configuration");
+        let (name, path) = ("kevin".to_owned(), home.path().to_path_buf());
+        let wishes = crate::settings::Wishes::Obeyed;
+        let (identity, shell) = (name.clone(), path.clone());
+        let owner = crate::settings::Owner { name, identity, uid: 1, gid: 1, home: path, shell, wishes };
+        let settings = Settings::new(&config, owner, Some(1));
+        for (path, takes) in
+            [("mail/kevin", true), ("mail/bob", false), ("mail/foo.lock", false), ("Mail/inbox", false)]
+        {
+            assert_eq!(how(&settings, &home.path().join(path), "").privileged.is_some(), takes, "{path}");
+        }
+    }
 
     #[test]
     fn a_mailbox_of_somebody_else_is_seen() {

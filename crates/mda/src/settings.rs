@@ -67,6 +67,8 @@ pub struct Settings {
     pub allow_commands: Vec<String>,
     /// Which of `forward`, `include` may write files.
     pub allow_files: Vec<String>,
+    /// The owner's mailbox in the mail spool, for which alone the mail group is taken.
+    pub spool: PathBuf,
     /// Our name in Maildir file names.
     pub host: String,
     /// How the mail group is taken for a moment.
@@ -82,9 +84,10 @@ impl Settings {
     #[must_use]
     pub fn new(config: &Config, owner: Owner, mail_group: Option<u32>) -> Self {
         let no_start = Arc::new(RwLock::new(()));
+        let spool = PathBuf::from(config.text("mail_spool_directory")).join(&owner.name);
         let delivery = match owner.wishes {
             Wishes::Obeyed => config::mailbox::delivery(config, &owner.name, &owner.home),
-            Wishes::Ignored => Delivery::Mbox(PathBuf::from(config.text("mail_spool_directory")).join(&owner.name)),
+            Wishes::Ignored => Delivery::Mbox(spool.clone()),
         };
         let commands = usize::try_from(config.number("local_destination_concurrency_limit")).unwrap_or(2);
         Self {
@@ -105,6 +108,7 @@ impl Settings {
             commands,
             allow_commands: config.list("allow_mail_to_commands"),
             allow_files: config.list("allow_mail_to_files"),
+            spool,
             host: config.text("myhostname").to_owned(),
             privileged: mail_group.map(|group| privileged(group, Arc::clone(&no_start))),
             biff: config.flag("biff"),

@@ -10,6 +10,8 @@
 //! Only the last state is acknowledged. A file in `new/` is always whole: see [`durable::Dir::sync_before_names`].
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use durable::{Dir, File, Kind};
 
@@ -60,6 +62,15 @@ impl Delivery {
         }
         let root = ensure_maildir(&dir)?;
         Ok(Self { tmp: root.tmp, new: root.new, naming: Naming::new(host) })
+    }
+
+    /// Whether `path` is this Maildir still, and not another that took its place.
+    #[must_use]
+    pub fn is_at(&self, path: &Path) -> bool {
+        match (std::fs::metadata(path.join("new")), self.new.meta()) {
+            (Ok(named), Ok(open)) => (named.dev(), named.ino()) == (open.device, open.inode),
+            _ => false,
+        }
     }
 
     /// Writes and syncs one message in `tmp/`. Call it from several threads at once to share the disk's work.
@@ -270,6 +281,19 @@ mod tests {
                 .is_empty()
         );
         assert_eq!(home.subdir("Maildir").and_then(|dir| dir.meta()).expect("meta").mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_maildir_that_was_moved_away_is_another() {
+        let home = tempfile::tempdir().expect("tempdir");
+        let dir = Dir::open(home.path()).expect("open");
+        let (root, old) = (home.path().join("Maildir"), home.path().join("Maildir.old"));
+        let maildir = Delivery::open(&dir, "Maildir", "pc").expect("a Maildir");
+        assert!(maildir.is_at(&root));
+        std::fs::rename(&root, &old).expect("moved");
+        assert!(!maildir.is_at(&root));
+        let _new = Delivery::open(&dir, "Maildir", "pc").expect("a new one");
+        assert!(!maildir.is_at(&root) && maildir.is_at(&old));
     }
 
     #[test]
