@@ -244,6 +244,13 @@ class System:
             pid = int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
         return False
 
+    def reload(self):
+        """`facteur reload`; returns what it had to say."""
+        done = subprocess.run([self.programs / "facteur", "-c", str(self.etc), "reload"], capture_output=True, text=True, **self.as_user)
+        if done.returncode:
+            raise Failure(f"reload ended with {done}")
+        return done.stdout + done.stderr
+
     def connect(self, port, **kw):
         return Lines(port + self.offset, **kw)
 

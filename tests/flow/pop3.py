@@ -392,12 +392,20 @@ def a_renewed_certificate_is_used(system):
     system.maildir("kevin")
     fetch = lambda: ssl.get_server_certificate(("127.0.0.1", system.tls_port))
     before, pem = fetch(), system.dir / "data" / "self-signed.pem"
-    new = subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=vm", "-keyout", "-"], capture_output=True, check=True)
-    pem.write_bytes(new.stdout)
-    system.keeper.send_signal(signal.SIGHUP)
-    deadline = time.monotonic() + LIMIT
-    while fetch() == before:
-        assert time.monotonic() < deadline, "the new certificate was never shown"
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=vm", "-keyout", "-"]
+    pem.write_bytes(subprocess.run(make, capture_output=True, check=True).stdout)
+    system.reload()
+    renewed = fetch()
+    assert renewed != before, "the new certificate was not shown"
+    pem.write_bytes(b"")
+    system.reload()
+    assert fetch() == renewed, "what does not work took the place of what did"
+    other = system.dir / "other.pem"
+    other.write_bytes(subprocess.run(make, capture_output=True, check=True).stdout)
+    other.chmod(0o644)
+    system.configure(ssl_cert=other)
+    system.reload()
+    assert fetch() not in (before, renewed), "the certificate of another file was not shown"
 
 
 @test()

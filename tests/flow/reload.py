@@ -21,14 +21,6 @@ def pids(system):
     return {name: system.pids(name) for name in ("smtpd", "smtp", "qmgr", "pickup", "local")}
 
 
-def reload(system):
-    """`facteur reload`; returns what it had to say."""
-    done = subprocess.run([system.programs / "facteur", "-c", str(system.etc), "reload"], capture_output=True, text=True, **system.as_user)
-    if done.returncode:
-        raise Failure(f"reload ended with {done}")
-    return done.stdout + done.stderr
-
-
 def landlock():
     return "landlock" in pathlib.Path("/sys/kernel/security/lsm").read_text() if os.path.exists("/sys/kernel/security/lsm") else None
 
@@ -53,7 +45,7 @@ def new_directory():
                             policy=f"[127.0.0.1]:{hop.port} none\n", bcc="bcc@far.example toto\n")
         system.configure(virtual_alias_maps=f"hash:{folder}/virtual", transport_maps=f"hash:{folder}/transport", relayhost="[127.0.0.1]:1",
                          smtp_tls_policy_maps=f"hash:{folder}/policy", recipient_bcc_maps=f"hash:{folder}/bcc")
-        reload(system)
+        system.reload()
         system.wait("new programs", lambda: all(set(now) - set(before[name]) for name, now in pids(system).items() if name != "local"))
         threading.Timer(1, slow.set).start()
         # the old smtpd is still there for those who talk with it
@@ -89,7 +81,7 @@ def takes_hold():
                 if system.as_user:
                     os.chown(folder, NOBODY, NOBODY)
                 system.configure(smtpd_banner=f"round {round}", login_greeting=f"round {round}", virtual_alias_maps=f"hash:{folder}/virtual")
-                if said := reload(system):
+                if said := system.reload():
                     raise Failure(f"reload {round}: {said}")
                 for port, greeting in ((25, "220"), (110, "+OK"), (143, "* OK")):
                     line = system.connect(port).line()
@@ -109,7 +101,7 @@ def old_directory():
         before = pids(system)
         (system.etc / "virtual").write_text("info@m3102.com foo\n")
         system.configure(virtual_alias_maps=f"hash:{system.etc}/virtual")
-        reload(system)
+        system.reload()
         system.send("info@m3102.com")
         system.wait_mails("foo", 1)
         if pids(system) != before:
@@ -139,7 +131,7 @@ def under_load():
                 os.chown(folder, NOBODY, NOBODY)
             before = set(system.pids("smtpd"))
             system.configure(virtual_alias_maps=f"hash:{folder}/virtual")
-            reload(system)
+            system.reload()
             system.wait("another smtpd", lambda: set(system.pids("smtpd")) - before)
             sent = len(taken)
             system.wait("mail by the new programs", lambda: len(taken) >= sent + 20)

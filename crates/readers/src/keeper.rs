@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use config::Config;
-use daemon::login::keeper::{Policy, Program, Settings};
+use daemon::login::keeper::{Policy, Program, Renewed, Settings};
 use daemon::shutdown::Signals;
 use daemon::tls::{self, Files};
 use daemon::{arguments, limits, listen, login, ready, version};
@@ -57,11 +57,11 @@ fn start(service: &Service, dir: &Path) -> Result<(), String> {
     })
 }
 
-fn reload(dir: &Path) -> Option<Policy> {
+fn reload(dir: &Path) -> Option<Renewed> {
     match Config::load(dir).map_err(config::lines) {
         Ok(config) => {
             tracing::info!("reload -- version {}, configuration {}", version::short(), dir.display());
-            Some(policy(&config))
+            Some((policy(&config), certificate(&config)))
         }
         Err(problems) => {
             tracing::error!("reload refused, keeping the old configuration: {problems}");

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wire::{Secret, Security};
 
-use super::certificate::Certificate;
+use super::certificate::Certificates;
 use super::message::{Message, Outcome, Session, ToFront, ToKeeper};
 use super::passwords::{Checked, Passwords};
 use super::places::Places;
@@ -49,9 +49,13 @@ pub struct Settings {
     pub notes: (PathBuf, &'static str),
 }
 
+/// What a reload brings: the policy, and certificate and key.
+pub type Renewed = (Policy, Option<Files>);
+
 struct Keeper {
     settings: Settings,
     passwords: Passwords,
+    certificates: Certificates,
     places: Arc<Places>,
     workers: Arc<Workers>,
     stop: CancellationToken,
@@ -73,14 +77,15 @@ struct Asked {
     rip: IpAddr,
 }
 
-/// Runs until told to stop. `reload` is called at SIGHUP; `None` keeps the policy. Belongs on a current-thread runtime
+/// Runs until told to stop. `reload` is called at SIGHUP; `None` keeps what is there. Belongs on a current-thread runtime
 /// (children end with the thread that started them).
-pub async fn run(settings: Settings, policy: Policy, signals: &Signals, mut reload: impl FnMut() -> Option<Policy>) {
+pub async fn run(settings: Settings, policy: Policy, signals: &Signals, mut reload: impl FnMut() -> Option<Renewed>) {
     let children = TaskTracker::new();
     let stop = signals.stop.clone();
     let keeper = Arc::new(Keeper {
         workers: Workers::new(settings.worker.clone(), stop.clone(), children.clone()),
         passwords: Passwords::new(policy),
+        certificates: Certificates::new(settings.certificate.clone()),
         places: Arc::default(),
         settings,
         stop: stop.clone(),
@@ -95,7 +100,7 @@ pub async fn run(settings: Settings, policy: Policy, signals: &Signals, mut relo
                 () = signals.reload() => {
                     let since = SystemTime::now();
                     match reload() {
-                        Some(policy) => keeper.renew(policy, &front, since).await,
+                        Some(renewed) => keeper.renew(renewed, &front, since).await,
                         None => front.retire().await,
                     }
                     continue;
@@ -116,9 +121,10 @@ pub async fn run(settings: Settings, policy: Policy, signals: &Signals, mut relo
 }
 
 impl Keeper {
-    /// The policy from `since` holds for whoever comes from now on.
-    async fn renew(&self, policy: Policy, front: &Front, since: SystemTime) {
+    /// What was read after `since` holds for whoever comes from now on.
+    async fn renew(&self, (policy, certificate): Renewed, front: &Front, since: SystemTime) {
         self.passwords.replace(policy);
+        self.certificates.replace(certificate);
         self.workers.retire();
         front.retire().await;
         let (directory, name) = &self.settings.notes;
@@ -143,14 +149,15 @@ impl Keeper {
 
     /// Until the front ends, or the keeper does.
     async fn converse(self: &Arc<Self>, front: &Arc<Front>) -> io::Result<()> {
-        let mut certificate = Certificate::new(self.settings.certificate.clone());
-        front.introduce(&mut certificate, &self.settings.listeners).await?;
+        let mut sent = 0;
+        front.renew(&self.certificates, &mut sent).await?;
+        front.open(&self.settings.listeners).await?;
         let mut buffer = vec![0; MAX_PACKET];
         let mut clock = interval(CERTIFICATE_CHECK);
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return Ok(()),
-                _ = clock.tick() => front.renew(&mut certificate).await?,
+                _ = clock.tick() => front.renew(&self.certificates, &mut sent).await?,
                 received = front.channel.receive(&mut buffer) => {
                     let Some((message, descriptors)) = received? else { return Ok(()) };
                     let (decoded, length) = (ToKeeper::decode(message), message.len());
@@ -223,20 +230,19 @@ impl Keeper {
 }
 
 impl Front {
-    /// Sends what a new front needs.
-    async fn introduce(&self, certificate: &mut Certificate, listeners: &[(TcpListener, Security)]) -> io::Result<()> {
-        self.renew(certificate).await?;
+    /// Has it let clients in.
+    async fn open(&self, listeners: &[(TcpListener, Security)]) -> io::Result<()> {
         for (listener, security) in listeners {
             self.send(&ToFront::Listen(*security), Some(listener)).await?;
         }
         Ok(())
     }
 
-    async fn renew(&self, certificate: &mut Certificate) -> io::Result<()> {
-        match certificate.changed() {
-            Some((chain, key)) => self.send(&ToFront::Certificate { chain, key }, None).await,
-            None => Ok(()),
-        }
+    /// Sends the certificate, if it is another than the one that was sent.
+    async fn renew(&self, certificates: &Certificates, sent: &mut u64) -> io::Result<()> {
+        let Some((number, pair)) = certificates.other_than(*sent) else { return Ok(()) };
+        *sent = number;
+        self.send(&ToFront::Certificate { chain: pair.chain.clone(), key: pair.key.clone() }, None).await
     }
 
     /// Has it let nobody in any more.
