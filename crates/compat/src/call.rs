@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, anyhow, bail};
-use config::Config;
+use config::{Config, Problem};
 
 /// One call of a command.
 pub(crate) struct Call {
@@ -74,6 +74,11 @@ impl Call {
     /// The configuration, or all that is wrong with it.
     pub(crate) fn config(&self) -> Result<Config> {
         Config::load(&self.dir).map_err(|problems| anyhow!(config::lines(problems)))
+    }
+
+    /// The configuration as far as it is right, and what is wrong with it: for looking and mending.
+    pub(crate) fn salvaged(&self) -> Result<(Config, Vec<Problem>)> {
+        Config::salvage(&self.dir).map_err(|problems| anyhow!(config::lines(problems)))
     }
 
     /// Runs the `facteur` command with these words.

@@ -53,6 +53,9 @@ fn main() -> ExitCode {
         eprintln!("usage: facteur-compat NAME WORDS, where NAME is one of {}", names.join(", "));
         return ExitCode::from(2);
     };
+    if name != "ssmtp" {
+        sys::end_with_the_reader();
+    }
     let mut call = Call::new(name, words.into_iter().skip(1).collect());
     command(&mut call).unwrap_or_else(|error| {
         for line in format!("{error:#}").lines() {

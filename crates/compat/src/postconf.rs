@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use config::foreign::{self, Verdict};
-use config::{Config, param};
+use config::{Config, Problem, param};
 
 use crate::call::Call;
 
@@ -71,11 +71,12 @@ struct Settings {
 
 impl Settings {
     fn read(call: &Call, defaults: bool, expanded: bool) -> Result<Settings> {
-        let config = call.config()?;
+        let (config, problems) = call.salvaged()?;
         if defaults {
             let config = Config::parse(&call.dir, "").ok().context("the defaults cannot be read")?;
             return Ok(Settings { config, expanded, foreign: Vec::new() });
         }
+        problems.iter().for_each(|problem| eprintln!("postconf: warning: {problem}"));
         let found = config.path("postfix_directory").map(|dir| foreign::postfix(&dir));
         let found = found.and_then(Result::ok).unwrap_or_default();
         let foreign = found.into_iter().filter(|finding| !matches!(finding.verdict, Verdict::Taken { .. }));
@@ -112,28 +113,32 @@ impl Settings {
 }
 
 fn change(call: &Call, deed: Deed) -> Result<()> {
-    let main = Config::load(&call.dir).ok().and_then(|config| config.path("postfix_directory"));
-    for word in &call.words {
-        let (name, value) = match (word.split_once('='), deed) {
-            (Some((name, value)), Deed::Edit) => (name.trim(), Some(value.trim())),
-            (None, Deed::Remove) => (word.trim(), None),
-            (None, _) => bail!("{word}: write NAME=VALUE"),
-            (Some(_), _) => bail!("{word}: write only the name"),
-        };
-        let is_ours = param::find(name).is_some();
-        if !is_ours {
-            let near = param::nearest(name).map_or_else(String::new, |near| format!(", did you mean {near}?"));
-            eprintln!("postconf: warning: {name} has no effect in Facteur{near}");
-        }
-        match (&main, value) {
-            (Some(dir), Some(value)) => edit(dir, |text| foreign::set_in_main_cf(text, name, value))?,
-            (Some(dir), None) => edit(dir, |text| foreign::unset_in_main_cf(text, name))?,
-            (None, Some(value)) if is_ours => ours(call, &["config", "set", name, value])?,
-            (None, None) if is_ours => ours(call, &["config", "unset", name])?,
-            (None, _) => {}
+    let words: Vec<(&str, Option<&str>)> = call.words.iter().map(|word| asked(word, deed)).collect::<Result<_>>()?;
+    for (name, _) in words.iter().filter(|(name, _)| param::find(name).is_none()) {
+        let near = param::nearest(name).map_or_else(String::new, |near| format!(", did you mean {near}?"));
+        eprintln!("postconf: warning: {name} has no effect in Facteur{near}");
+    }
+    // Where the file is says a configuration that is wrong in other points too: it is here that it is mended.
+    if let Some(dir) = call.salvaged()?.0.path("postfix_directory") {
+        return edit(call, &dir, &words);
+    }
+    for (name, value) in words.into_iter().filter(|(name, _)| param::find(name).is_some()) {
+        match value {
+            Some(value) => ours(call, &["config", "set", name, value])?,
+            None => ours(call, &["config", "unset", name])?,
         }
     }
     Ok(())
+}
+
+/// A name and its value, or only the name where it is removed.
+fn asked(word: &str, deed: Deed) -> Result<(&str, Option<&str>)> {
+    match (word.split_once('='), deed) {
+        (Some((name, value)), Deed::Edit) => Ok((name.trim(), Some(value.trim()))),
+        (None, Deed::Remove) => Ok((word.trim(), None)),
+        (None, _) => bail!("{word}: write NAME=VALUE"),
+        (Some(_), _) => bail!("{word}: write only the name"),
+    }
 }
 
 fn ours(call: &Call, words: &[&str]) -> Result<()> {
@@ -143,13 +148,28 @@ fn ours(call: &Call, words: &[&str]) -> Result<()> {
     }
 }
 
-fn edit(dir: &Path, change: impl Fn(&str) -> String) -> Result<()> {
+/// Rewrites `main.cf`, unless that would make something wrong that was not wrong before.
+fn edit(call: &Call, dir: &Path, words: &[(&str, Option<&str>)]) -> Result<()> {
     let path: PathBuf = dir.join("main.cf");
     let old = match fs::read_to_string(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         text => text.with_context(|| format!("{} cannot be read", path.display()))?,
     };
-    let new = change(&old);
+    let mut new = old.clone();
+    for (name, value) in words {
+        new = match value {
+            Some(value) => foreign::set_in_main_cf(&new, name, value),
+            None => foreign::unset_in_main_cf(&new, name),
+        };
+    }
+    let wrong = |text: &str| Config::load_with_main_cf(&call.dir, text).err().unwrap_or_default();
+    let (before, after) = (wrong(&old), wrong(&new));
+    let is_old = |problem: &Problem| before.iter().any(|it| it.file == problem.file && it.text == problem.text);
+    let fresh: Vec<Problem> = after.iter().filter(|problem| !is_old(problem)).cloned().collect();
+    if !fresh.is_empty() {
+        bail!("{}\nnothing was changed", config::lines(fresh));
+    }
+    after.iter().for_each(|problem| eprintln!("postconf: warning: {problem}"));
     ctl::write(dir, "main.cf", new.as_bytes(), 0o644).with_context(|| format!("{} cannot be written", path.display()))
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn dovecot(call: &mut Call) -> Result<ExitCode> {
 
 /// Which of the readers' services there are.
 pub(crate) fn readers(call: &Call) -> Result<Vec<String>> {
-    let config = call.config()?;
+    let config = call.salvaged()?.0;
     let daemons = config.text("daemon_directory");
     let wanted = config.list("protocols").into_iter().map(|name| if name == "pop3" { "popd" } else { "imapd" });
     let there: Vec<String> =
@@ -71,7 +71,7 @@ fn say(code: ExitCode, told: &str) -> ExitCode {
 }
 
 fn status(call: &Call) -> Result<ExitCode> {
-    let running = ctl::master(&call.config()?);
+    let running = ctl::master(&call.salvaged()?.0);
     let told = running.map_or_else(|| "is not running".to_owned(), |pid| format!("is running: PID: {pid}"));
     eprintln!("postfix/postfix-script: the Facteur mail system {told}");
     Ok(if running.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -16,6 +16,7 @@ use crate::call::Call;
 /// `postmap [-q KEY|-s] TABLE...`.
 pub(crate) fn run(call: &mut Call) -> Result<ExitCode> {
     let options = call.options("bfFhimnNopruUvws", "qd")?;
+    from_here(call)?;
     if let Some((_, key)) = options.iter().find(|(letter, _)| *letter == 'q') {
         return look_up(call, key, |spec, key| {
             let tables = Tables::open(spec).map_err(|problem| problem.text)?;
@@ -31,6 +32,24 @@ pub(crate) fn run(call: &mut Call) -> Result<ExitCode> {
         entrust(call)?;
     }
     Ok(code)
+}
+
+/// Names of files are of the current directory, as for any command: `postmap virtual`, `postmap hash:virtual`.
+fn from_here(call: &mut Call) -> Result<()> {
+    let here = std::env::current_dir().context("the current directory cannot be found")?;
+    call.words.iter_mut().for_each(|spec| *spec = absolute(&here, spec));
+    Ok(())
+}
+
+fn absolute(here: &Path, spec: &str) -> String {
+    let (kind, name) = spec.split_once(':').map_or(("", spec), |(kind, name)| (kind, name));
+    let is_file =
+        ["", "btree", "cdb", "cidr", "dbm", "hash", "lmdb", "pcre", "regexp", "sdbm", "texthash"].contains(&kind);
+    if !is_file || name.starts_with('/') || name.is_empty() {
+        return spec.to_owned();
+    }
+    let path = here.join(name);
+    if kind.is_empty() { path.display().to_string() } else { format!("{kind}:{}", path.display()) }
 }
 
 /// Courses have `chmod 600` for a table with passwords, which Postfix opens as root. Our programs look while they are not
@@ -49,6 +68,7 @@ fn entrust(call: &Call) -> Result<()> {
 /// `postalias [-q KEY] FILE...`.
 pub(crate) fn postalias(call: &mut Call) -> Result<ExitCode> {
     let options = call.options("fFinNopruUvws", "qd")?;
+    from_here(call)?;
     if let Some((_, key)) = options.iter().find(|(letter, _)| *letter == 'q') {
         return look_up(call, key, |spec, key| alias(&file(spec), key));
     }
@@ -108,8 +128,8 @@ fn file(spec: &str) -> PathBuf {
 /// The right side of an alias, as one line.
 fn alias(path: &Path, key: &str) -> Result<Option<String>, String> {
     let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
-    let table =
-        Table::parse(path, &text).map_err(|problems| problems.first().map_or_else(String::new, ToString::to_string))?;
+    let (table, problems) = Table::parse(path, &text);
+    problems.iter().for_each(|problem| eprintln!("postalias: warning: {problem}"));
     Ok(table.find(key).map(|targets| targets.iter().map(shown).collect::<Vec<_>>().join(", ")))
 }
 
@@ -120,5 +140,25 @@ fn shown(target: &Target) -> String {
         Target::File(path) => path.clone(),
         Target::Include(path) => format!(":include:{path}"),
         Target::Mailbox(user) => format!("\\{user}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_of_the_current_directory() {
+        for (spec, wanted) in [
+            ("virtual", "/etc/postfix/virtual"),
+            ("hash:virtual", "hash:/etc/postfix/virtual"),
+            ("pcre:maps/x", "pcre:/etc/postfix/maps/x"),
+            ("hash:/etc/virtual", "hash:/etc/virtual"),
+            ("/etc/virtual", "/etc/virtual"),
+            ("inline:{a=b}", "inline:{a=b}"),
+            ("static:x", "static:x"),
+        ] {
+            assert_eq!(absolute(Path::new("/etc/postfix"), spec), wanted);
+        }
     }
 }

@@ -53,9 +53,14 @@ pub enum Verdict {
 /// # Errors
 /// A file that is there and cannot be read.
 pub fn postfix(dir: &Path) -> Result<Vec<Finding>, Problem> {
+    let text = contents(&dir.join("main.cf"))?.unwrap_or_default();
+    postfix_with(dir, &text)
+}
+
+/// The same, as if `dir/main.cf` held this text.
+pub(crate) fn postfix_with(dir: &Path, text: &str) -> Result<Vec<Finding>, Problem> {
     let main = dir.join("main.cf");
-    let text = contents(&main)?.unwrap_or_default();
-    let mut found = postfix::translate(&main_cf::parse(&text), dir, &main);
+    let mut found = postfix::translate(&main_cf::parse(text), dir, &main);
     let master = dir.join("master.cf");
     let text = contents(&master)?.unwrap_or_default();
     found.extend(master_cf::translate(&text, &master));

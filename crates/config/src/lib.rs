@@ -12,6 +12,7 @@ mod machine;
 pub mod mailbox;
 mod network;
 pub mod param;
+mod place;
 mod resolve;
 mod value;
 mod yaml;
@@ -79,22 +80,39 @@ impl Config {
 
     /// Reads the configuration in `dir`. A missing file means all defaults; a missing directory is a problem.
     pub fn load(dir: &Path) -> Result<Config, Vec<Problem>> {
-        let files = files(dir)?;
-        let (mut layers, mut problems) = (Layers::default(), Vec::new());
-        for file in files {
-            let text = fs::read_to_string(&file).map_err(|error| vec![unreadable(&file, &error)])?;
-            match yaml::read(&text, &file) {
-                Ok(more) if file.parent() == Some(dir) => layers.main.extend(more),
-                Ok(more) => layers.parts.extend(more),
-                Err(more) => problems.extend(more),
+        let (layers, problems) = Layers::read(dir)?;
+        layers.resolved(dir, MainCf::OnDisk, problems)
+    }
+
+    /// The same, as if `main.cf` in `postfix_directory` held this text.
+    ///
+    /// # Errors
+    /// All that would be wrong then.
+    pub fn load_with_main_cf(dir: &Path, text: &str) -> Result<Config, Vec<Problem>> {
+        let (layers, problems) = Layers::read(dir)?;
+        layers.resolved(dir, MainCf::Text(text), problems)
+    }
+
+    /// As [`Config::load`], for looking and stopping, which a mistake must not prevent: what is wrong is left out, and told
+    /// beside it. No mail may be handled by it.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn salvage(dir: &Path) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
+        let (layers, mut problems) = Layers::read(dir)?;
+        let mut entries = layers.entries(MainCf::OnDisk).map_err(|problem| vec![problem])?.0;
+        loop {
+            let wrong = match resolve::resolve(entries.clone(), dir) {
+                Ok(values) => return Ok((Config { dir: dir.to_path_buf(), values, slips: Vec::new() }, problems)),
+                Err(wrong) => wrong,
+            };
+            let before = entries.len();
+            let is_wrong = |entry: &yaml::Entry| wrong.iter().any(|it| it.file == *entry.file && it.line == entry.line);
+            entries.retain(|entry| !is_wrong(entry));
+            if entries.len() == before {
+                return Err(wrong);
             }
-        }
-        let foreign = layers.foreign().map_err(|problem| vec![problem])?;
-        let slips = foreign::slips(&foreign);
-        match (resolve::resolve(layers.with(foreign), dir), problems.is_empty()) {
-            (Ok(values), true) => Ok(Config { dir: dir.to_path_buf(), values, slips }),
-            (Ok(_), false) => Err(problems),
-            (Err(more), _) => Err(problems.into_iter().chain(more).collect()),
+            problems.extend(wrong);
         }
     }
 
@@ -215,9 +233,39 @@ struct Layers {
     parts: Vec<yaml::Entry>,
 }
 
+/// Which `main.cf` counts.
+#[derive(Clone, Copy)]
+enum MainCf<'a> {
+    OnDisk,
+    Text(&'a str),
+}
+
 impl Layers {
+    /// Our files, and what is wrong with the writing of some.
+    fn read(dir: &Path) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+        let (mut layers, mut problems) = (Layers::default(), Vec::new());
+        for file in files(dir)? {
+            let text = fs::read_to_string(&file).map_err(|error| vec![unreadable(&file, &error)])?;
+            match yaml::read(&text, &file) {
+                Ok(more) if file.parent() == Some(dir) => layers.main.extend(more),
+                Ok(more) => layers.parts.extend(more),
+                Err(more) => problems.extend(more),
+            }
+        }
+        Ok((layers, problems))
+    }
+
+    fn resolved(self, dir: &Path, main_cf: MainCf<'_>, problems: Vec<Problem>) -> Result<Config, Vec<Problem>> {
+        let (entries, slips) = self.entries(main_cf).map_err(|problem| vec![problem])?;
+        match (resolve::resolve(entries, dir), problems.is_empty()) {
+            (Ok(values), true) => Ok(Config { dir: dir.to_path_buf(), values, slips }),
+            (Ok(_), false) => Err(problems),
+            (Err(more), _) => Err(problems.into_iter().chain(more).collect()),
+        }
+    }
+
     /// What Postfix's and Dovecot's files say, if they count.
-    fn foreign(&self) -> Result<Vec<foreign::Finding>, Problem> {
+    fn foreign(&self, main_cf: MainCf<'_>) -> Result<Vec<foreign::Finding>, Problem> {
         let dir = |name: &str| {
             let entries = self.main.iter().chain(&self.parts);
             let last = entries.rev().find(|entry| entry.name == name);
@@ -225,7 +273,10 @@ impl Layers {
         };
         let mut found = Vec::new();
         if let Some(dir) = dir("postfix_directory") {
-            found.extend(foreign::postfix(&dir)?);
+            found.extend(match main_cf {
+                MainCf::OnDisk => foreign::postfix(&dir)?,
+                MainCf::Text(text) => foreign::postfix_with(&dir, text)?,
+            });
         }
         if let Some(dir) = dir("dovecot_directory") {
             found.extend(foreign::dovecot(&dir)?);
@@ -233,11 +284,14 @@ impl Layers {
         Ok(found)
     }
 
-    fn with(self, foreign: Vec<foreign::Finding>) -> Vec<yaml::Entry> {
-        let Layers { mut main, parts } = self;
-        main.extend(foreign::entries(foreign));
-        main.extend(parts);
-        main
+    /// All entries in the order in which they count, and sentences about names in the files of others.
+    fn entries(self, main_cf: MainCf<'_>) -> Result<(Vec<yaml::Entry>, Vec<String>), Problem> {
+        let foreign = self.foreign(main_cf)?;
+        let slips = foreign::slips(&foreign);
+        let Layers { main: mut entries, parts } = self;
+        entries.extend(foreign::entries(foreign));
+        entries.extend(parts);
+        Ok((entries, slips))
     }
 }
 

@@ -88,9 +88,14 @@ fn place(config: &Config, user: &str, home: &Path) -> Delivery {
             spool if spool.ends_with('/') => Delivery::Maildir(Path::new(spool).join(user)),
             spool => Delivery::Mbox(Path::new(spool).join(user)),
         },
-        mailbox if mailbox.ends_with('/') => Delivery::Maildir(home.join(mailbox)),
-        mailbox => Delivery::Mbox(home.join(mailbox)),
+        mailbox if mailbox.ends_with('/') => Delivery::Maildir(below(home, mailbox)),
+        mailbox => Delivery::Mbox(below(home, mailbox)),
     }
+}
+
+/// Always in the home, as in Postfix: `/Maildir/` is `~/Maildir/`.
+fn below(home: &Path, mailbox: &str) -> PathBuf {
+    home.join(mailbox.trim_start_matches('/'))
 }
 
 /// Reads Dovecot's `maildir:~/Maildir` or `mbox:~/mail:INBOX=/var/mail/%u`; other options make no difference here.
@@ -152,6 +157,17 @@ mod tests {
         assert_eq!(both("home_mailbox: Maildir/"), (Delivery::Maildir(root.clone()), Reading::Maildir { root }));
         let inbox = PathBuf::from("/home/kevin/Mailbox");
         assert_eq!(both("home_mailbox: Mailbox"), (Delivery::Mbox(inbox.clone()), Reading::Mbox { inbox, folders }));
+    }
+
+    #[test]
+    fn home_mailbox_is_in_the_home_however_it_is_written() {
+        let (root, inbox) = (PathBuf::from("/home/kevin/Maildir/"), PathBuf::from("/home/kevin/mail/in"));
+        assert_eq!(both("home_mailbox: /Maildir/"), (Delivery::Maildir(root.clone()), Reading::Maildir { root }));
+        assert_eq!(both("home_mailbox: //mail/in").0, Delivery::Mbox(inbox));
+        for wrong in ["/", "../kevin/", "a/../../etc/", "a/.."] {
+            let text = format!("home_mailbox: {wrong}");
+            assert!(Config::parse(Path::new("/etc/facteur"), &text).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -36,12 +36,20 @@ pub enum Kind {
     Files,
     /// yes or no.
     Flag,
+    /// A file or directory below the home, or nothing.
+    HomeFile,
+    /// A list of addresses of this machine, or names for them.
+    Interfaces,
     /// A list of words.
     List,
+    /// Where mail is read, in Dovecot's words, or nothing.
+    Location,
     /// A list of addresses, `address/bits` or `[address]/bits`; `!` in front excludes; a leading slash is a file.
     Networks,
     /// A list of names, in which an item may be a table whose keys are the names.
     Names,
+    /// A next hop: `[host]:port`, an address or a domain; or nothing.
+    NextHop,
     /// A whole number within these bounds.
     Number(u64, u64),
     /// One absolute file name, or nothing; Dovecot's `<` in front is dropped.
@@ -109,8 +117,12 @@ impl Kind {
             Kind::Domains => "list of domains or /files".into(),
             Kind::Files => "list of files".into(),
             Kind::Flag => "yes or no".into(),
+            Kind::HomeFile => "file name below the home".into(),
+            Kind::Interfaces => "list of addresses or names of this machine".into(),
             Kind::List => "list".into(),
+            Kind::Location => "maildir:PATH or mbox:PATH:INBOX=FILE".into(),
             Kind::Networks => "list of networks".into(),
+            Kind::NextHop => "[host], [host]:port or a domain".into(),
             Kind::Number(low, u64::MAX) => format!("number from {low}"),
             Kind::Number(low, high) => format!("number from {low} to {high}"),
             Kind::Path => "file name".into(),
@@ -159,7 +171,8 @@ const fn machine(name: &'static str, default: Default, programs: &'static str, h
 }
 
 use Kind::{
-    Bytes, Choice, Choices, Domains, Files, Flag, List, Names, Networks, Number, Path, Raw, Sockets, Tables, Text, Time,
+    Bytes, Choice, Choices, Domains, Files, Flag, HomeFile, Interfaces, List, Location, Names, Networks, NextHop,
+    Number, Path, Raw, Sockets, Tables, Text, Time,
 };
 use Unit::{Day, Hour, Minute, Second};
 
@@ -218,16 +231,16 @@ pub static TABLE: &[Param] = &[
     row("fast_flush_domains", Domains, "$relay_domains", "smtpd", "Domains whose waiting mail ETRN starts, besides ours."),
     row("first_valid_uid", Number(0, ANY), "500", LOGINS, "Users with a lower number cannot log in to read mail."),
     row("forward_path", Raw, "$home/.forward${recipient_delimiter}${extension}, $home/.forward", "mda", "Where a user's forwarding file is looked for."),
-    row("home_mailbox", Text, "", "mda popd imapd facteur", "Mailbox relative to the home directory: `Maildir/` (with the slash) or an mbox file; empty means mail_spool_directory/USER."),
+    row("home_mailbox", HomeFile, "", "mda popd imapd facteur", "Mailbox relative to the home directory, also with a slash in front: `Maildir/` (with the slash at the end) or an mbox file; empty means mail_spool_directory/USER."),
     row("hopcount_limit", Number(1, 1000), "50", "smtpd pickup", "More Received headers than this are a mail loop."),
     row("ignore_mx_lookup_error", Flag, "no", "smtp", "When nobody can say whether a domain has MX records, try the host of that name."),
     row("imap_idle_notify_interval", Time(Minute), "2m", "imapd", "How often a waiting IDLE client hears `* OK Still here`."),
     row("imap_max_line_length", Bytes, "64K", "imapd", "Longest IMAP command line."),
-    row("inet_interfaces", List, "all", "master smtpd", "Addresses SMTP listens on: all, loopback-only, names or addresses."),
+    row("inet_interfaces", Interfaces, "all", "master smtpd", "Addresses SMTP listens on: all, loopback-only, names or addresses."),
     row("inet_protocols", Choices(&["all", "ipv4", "ipv6"]), "all", "master popd imapd", "Which internet protocols are used."),
     row("initial_destination_concurrency", Number(1, 10_000), "5", "qmgr", "Deliveries at one time to a next hop of which nothing is known yet."),
     row("line_length_limit", Bytes, "2048", "smtpd", "Longest SMTP command line."),
-    row("listen", List, "*, ::", LOGINS, "Addresses POP3 and IMAP listen on."),
+    row("listen", Interfaces, "*, ::", LOGINS, "Addresses POP3 and IMAP listen on."),
     row("lmtp_destination_concurrency_limit", Number(1, 10_000), "$default_destination_concurrency_limit", "qmgr", "As default_destination_concurrency_limit, for LMTP."),
     row("lmtp_destination_rate_delay", Time(Second), "$default_destination_rate_delay", "qmgr", "As default_destination_rate_delay, for LMTP."),
     row("lmtp_destination_recipient_limit", Number(1, 10_000), "$default_destination_recipient_limit", "qmgr", "As default_destination_recipient_limit, for LMTP."),
@@ -240,7 +253,7 @@ pub static TABLE: &[Param] = &[
     row("login_trusted_networks", Networks, "", "popd imapd smtpd", "Clients that may send passwords in clear, besides those on this machine; for SMTP only to submission (587)."),
     row("luser_relay", Raw, "", "smtpd local", "Where mail for unknown local users goes; empty means it is refused."),
     row("mail_access_groups", List, "", "popd imapd", "Groups whose rights sessions have besides the user's own; for a mailbox directory shared by a group. Seldom needed: mail_privileged_group makes locks in the spool."),
-    row("mail_location", Text, "", "popd imapd", "Where readers look for mail, in Dovecot's words; empty (best) means where the mail is delivered."),
+    row("mail_location", Location, "", "popd imapd", "Where readers look for mail, in Dovecot's words; empty (best) means where the mail is delivered."),
     row("mail_max_userip_connections", Number(1, 1_000_000), "10", LOGINS, "Most sessions of one user from one address."),
     row("mail_name", Text, "Facteur", "smtpd pickup qmgr", "The name in the greeting and in Received headers."),
     row("mail_owner", Text, "facteur", "master smtpd pickup qmgr", "The user that owns the queue."),
@@ -286,7 +299,7 @@ pub static TABLE: &[Param] = &[
     row("relay_initial_destination_concurrency", Number(1, 10_000), "$initial_destination_concurrency", "qmgr", "As initial_destination_concurrency, for the transport relay (mail for relay_domains)."),
     row("relay_recipient_maps", Tables, "", "smtpd facteur", "Tables of who has mail in relay_domains; empty means everybody."),
     row("relay_transport", Text, "relay", "qmgr", "How mail for relay_domains goes; as default_transport."),
-    row("relayhost", Text, "", "qmgr", "Where all mail for other machines is sent: `[host]:port` or a domain."),
+    row("relayhost", NextHop, "", "qmgr", "Where all mail for other machines is sent: `[host]:port` or a domain."),
     row("remote_header_rewrite_domain", Text, "", "smtpd", "Added to bare names in header fields of mail from outside, which are then rewritten like those of our users; empty leaves them alone."),
     row("run_directory", Path, "/run/facteur", "master popd imapd facteur", "Where process numbers and the readers' sockets are."),
     row("sender_bcc_maps", Tables, "", "smtpd pickup facteur", "Tables of addresses that get copies of mail from a sender."),

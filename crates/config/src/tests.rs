@@ -119,3 +119,24 @@ fn a_value_as_it_was_written() {
     assert_eq!((config.written("relayhost"), config.written("smtpd_timeout")), ("", "300s"));
     assert!(config.written("mydestination").starts_with("$myhostname"));
 }
+
+#[test]
+fn what_is_right_can_be_had_beside_what_is_wrong() {
+    let dir = std::env::temp_dir().join(format!("facteur-salvage-{}", std::process::id()));
+    let postfix = dir.join("postfix");
+    fs::create_dir_all(&postfix).unwrap();
+    fs::write(dir.join(Config::FILE), format!("postfix_directory: {}\nbiff: maybe\n", postfix.display())).unwrap();
+    fs::write(
+        postfix.join("main.cf"),
+        "message_size_limit = abc\nqueue_minfree = $message_size_limit\nmyhostname = vm\n",
+    )
+    .unwrap();
+    assert!(Config::load(&dir).is_err());
+    let (config, problems) = Config::salvage(&dir).unwrap();
+    assert_eq!((config.text("myhostname"), config.text("message_size_limit")), ("vm", "10240000"));
+    assert_eq!(config.path("postfix_directory"), Some(postfix));
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    let mended = Config::load_with_main_cf(&dir, "message_size_limit = 5\n").unwrap_err();
+    assert!(mended.len() == 1 && mended[0].text.starts_with("biff: "), "{mended:?}");
+    fs::remove_dir_all(dir).unwrap();
+}

@@ -5,8 +5,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::network;
 use crate::param::{Kind, Unit};
+use crate::{network, place};
 
 /// Is `text` (already expanded) a right value for `kind`? The error is a phrase such as `"abc" is not a number`.
 pub(crate) fn check(kind: Kind, text: &str) -> Result<(), String> {
@@ -17,8 +17,12 @@ pub(crate) fn check(kind: Kind, text: &str) -> Result<(), String> {
         Kind::Domain if text.trim().contains(char::is_whitespace) => Err(format!("\"{text}\" is more than one word")),
         Kind::Domain if text.trim().is_empty() => Err("it must not be empty".into()),
         Kind::Flag => flag(text).map(drop),
+        Kind::HomeFile => place::in_home(text),
+        Kind::Interfaces => items(text).try_for_each(place::interface),
+        Kind::Location => place::location(text),
         Kind::Names => tables::Names::check(text),
         Kind::Networks => items(text).try_for_each(|item| network::parse(item).map(drop)),
+        Kind::NextHop => place::next_hop(text),
         Kind::Number(low, high) => number(text, low, high).map(drop),
         Kind::Path => path(text),
         Kind::Sockets => items(text).try_for_each(|item| socket(item).map(drop)),

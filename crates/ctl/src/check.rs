@@ -8,11 +8,12 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use config::Config;
+use config::mailbox::{Delivery, delivery};
 use nix::unistd::{Group, User, geteuid};
 use routes::tls::Line;
 
 use crate::reach::{self, Wrong};
-use crate::{ports, processes};
+use crate::{doctor, ports, processes};
 
 /// `facteur check`.
 pub(crate) fn run(dir: &Path) -> Result<ExitCode> {
@@ -42,8 +43,8 @@ pub(crate) fn print_warnings(config: &Config) {
 }
 
 fn findings(config: &Config) -> Vec<String> {
-    let checks: [fn(&Config) -> Vec<String>; 10] =
-        [programs, files, aliases, tables, accounts, keys, names, people, taken, filters];
+    let checks: [fn(&Config) -> Vec<String>; 11] =
+        [programs, files, aliases, tables, accounts, keys, names, people, taken, filters, mailboxes];
     checks.iter().flat_map(|check| check(config)).collect()
 }
 
@@ -145,16 +146,44 @@ fn keys(config: &Config) -> Vec<String> {
 
 fn names(config: &Config) -> Vec<String> {
     let mut found = Vec::new();
-    for name in config.list("inet_interfaces") {
-        if name == "all" || name == "loopback-only" {
-            continue;
-        }
-        let bare = name.trim_matches(['[', ']']);
-        if std::net::ToSocketAddrs::to_socket_addrs(&(bare, 0)).is_err() {
-            found.push(about(config, "inet_interfaces", &format!("{name} has no address on this machine")));
+    for setting in ["inet_interfaces", "listen"] {
+        for name in config.list(setting) {
+            if ["all", "loopback-only", "*"].contains(&name.as_str()) {
+                continue;
+            }
+            let bare = name.trim_matches(['[', ']']);
+            if std::net::ToSocketAddrs::to_socket_addrs(&(bare, 0)).is_err() {
+                found.push(about(config, setting, &format!("{name} has no address on this machine")));
+            }
         }
     }
     found
+}
+
+/// Mailboxes that mail cannot go to: a directory where a file is meant, a command that there is not.
+fn mailboxes(config: &Config) -> Vec<String> {
+    let command = config.text("mailbox_command");
+    if let Some(program) = lacking_program(command) {
+        return vec![about(config, "mailbox_command", &format!("there is no command {program}"))];
+    }
+    let people = doctor::people(config).into_iter();
+    let directory = |(name, home): (String, std::path::PathBuf)| match delivery(config, &name, &home) {
+        Delivery::Mbox(path) if path.is_dir() => Some(path),
+        Delivery::Command(_) | Delivery::Maildir(_) | Delivery::Mbox(_) => None,
+    };
+    let said = people.filter_map(directory).next().map(|path| {
+        let setting = if config.text("home_mailbox").is_empty() { "mail_spool_directory" } else { "home_mailbox" };
+        let (written, shown) = (config.text(setting), path.display());
+        about(config, setting, &format!("{shown} is a directory: for a Maildir write {written}/, with the slash"))
+    });
+    said.into_iter().collect()
+}
+
+/// The program a command begins with, if it is nowhere; what only a shell could tell is passed over.
+fn lacking_program(command: &str) -> Option<&str> {
+    let program = command.split_whitespace().next()?;
+    let rooted = program.starts_with('/') && !program.contains(['$', '`', '"', '\'', '\\', '*', '?', ';', '|', '&']);
+    (rooted && !Path::new(program).exists()).then_some(program)
 }
 
 /// Users and groups the daemons become, when root starts them.

@@ -17,8 +17,9 @@ mod queue;
 mod refusals;
 mod services;
 mod spool;
+mod tables;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -80,7 +81,7 @@ enum About {
 }
 
 /// The most common cause first, for one fault often brings others.
-const CHECKS: [(&str, About, Check); 20] = [
+const CHECKS: [(&str, About, Check); 21] = [
     ("port", About::All, services::ports),
     ("service", About::All, services::down),
     ("host-name", About::All, names::host),
@@ -94,6 +95,7 @@ const CHECKS: [(&str, About, Check); 20] = [
     ("password", About::All, logins::passwords),
     ("cleartext", About::All, logins::cleartext),
     ("alias", About::All, alias_loops::check),
+    ("table", About::All, tables::check),
     ("queue", About::All, queue::check),
     ("postfix-queue", About::Machine, queue::postfix),
     ("relay", About::All, refusals::relay),
@@ -116,6 +118,11 @@ pub(crate) fn run(dir: &Path, options: &DoctorOptions) -> Result<ExitCode> {
         println!("Nothing is wrong{}.", if sees_queue(dir) { "" } else { " that this user may see: root sees more" });
     }
     Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Everybody who may have mail: name and home.
+pub(crate) fn people(config: &Config) -> Vec<(String, PathBuf)> {
+    logins::people(config).into_iter().map(|person| (person.name, person.home)).collect()
 }
 
 /// As root, and in a trial system as its owner.

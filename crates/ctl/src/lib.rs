@@ -38,12 +38,18 @@ use anyhow::{Result, anyhow};
 use clap::{CommandFactory as _, Parser as _};
 use config::Config;
 
-use arguments::{Arguments, Command};
+use arguments::{Arguments, Command, QueueAction};
 
 /// The command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    obey(&Arguments::parse())
+    let arguments = Arguments::parse();
+    match &arguments.command {
+        // These do something besides showing it, and carry it through.
+        Command::Try(_) | Command::Queue(QueueAction::Import(_) | QueueAction::Export) => {}
+        _ => sys::end_with_the_reader(),
+    }
+    obey(&arguments)
 }
 
 /// The same for words of a caller's, who has found out what is wanted; the first is the program's name.
@@ -82,14 +88,17 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Try(options) => trial::run(options)?,
         Command::Doctor(options) => return doctor::run(dir, options),
         Command::Check => return check::run(dir),
-        Command::Status => return status::run(&load(dir)?),
+        Command::Status => return status::run(&salvage(dir)?),
         Command::Start(services) => daemons::start(&load(dir)?, &services.services)?,
-        Command::Stop(services) => daemons::stop(&load(dir)?, &services.services)?,
+        Command::Stop(services) => daemons::stop(&salvage(dir)?, &services.services)?,
         Command::Import(options) => import::run(options, dir)?,
         Command::Reload => daemons::reload(&load(dir)?)?,
         Command::Config(action) => settings::run(action, dir)?,
+        Command::Queue(action @ (QueueAction::List { .. } | QueueAction::Show { .. } | QueueAction::Cat { .. })) => {
+            return queue::run(&salvage(dir)?, action);
+        }
         Command::Queue(action) => return queue::run(&load(dir)?, action),
-        Command::Log(options) => return log::run(&load(dir)?, options),
+        Command::Log(options) => return log::run(&salvage(dir)?, options),
         Command::Complete { words } => complete::run(&Arguments::command(), words),
         Command::Destinations { json } => return destinations::run(&load(dir)?, *json),
         Command::Dns(options) => return dns::run(&load(dir)?, options),
@@ -103,4 +112,11 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
 /// The configuration, or all that is wrong with it as one error with a line for each.
 fn load(dir: &Path) -> Result<Config> {
     Config::load(dir).map_err(|problems| anyhow!(config::lines(problems)))
+}
+
+/// The configuration as far as it is right, for looking and stopping; what is wrong is told as a warning.
+fn salvage(dir: &Path) -> Result<Config> {
+    let (config, problems) = Config::salvage(dir).map_err(|problems| anyhow!(config::lines(problems)))?;
+    problems.iter().for_each(|problem| eprintln!("warning: {problem}"));
+    Ok(config)
 }

@@ -1,11 +1,12 @@
-//! `/etc/aliases`, read live: the syntax, the table, and the rule that a broken edit changes nothing.
+//! `/etc/aliases`, read live: the syntax, the table, and the rule that a broken line costs nobody else.
 //!
 //! A line is `name: list`; lines that begin with white space continue it; empty lines and lines whose first sign is `#`
-//! do not count. Names compare without regard to case. When a file changes it is read again; when the new text does not
-//! make sense or cannot be read the old table stays, and the [`Problem`] (file, line, sentence) is for the log. Where there
-//! is no old table, mail has to wait ([`Live::unknown`]): a name is unknown only if all files were read.
+//! do not count. Names compare without regard to case. When a file changes it is read again. A line that makes no sense is
+//! passed over, and the [`Problem`] (file, line, sentence) is for the log; mail for the name in front of it has to wait
+//! ([`Live::unclear`]). A file that cannot be read leaves the old table. Where there is no old table, all mail has to wait
+//! ([`Live::unknown`]): a name is unknown only if all files were read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -29,7 +30,11 @@ pub struct Problem {
 
 /// What an alias file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Table(HashMap<String, (usize, Vec<Target>)>);
+pub struct Table {
+    names: HashMap<String, (usize, Vec<Target>)>,
+    /// Names whose lines make no sense.
+    unclear: HashSet<String>,
+}
 
 /// Alias files that are read again when they change.
 #[derive(Debug)]
@@ -51,31 +56,32 @@ struct LiveFile {
 struct Stamp(u64, u64, u64, i64, i64);
 
 impl Table {
-    /// Reads the text of an alias file.
-    ///
-    /// # Errors
-    /// Every line that makes no sense.
-    pub fn parse(file: &Path, text: &str) -> Result<Self, Vec<Problem>> {
-        let mut table = HashMap::new();
+    /// Reads the text of an alias file; beside it stands every line that makes no sense.
+    #[must_use]
+    pub fn parse(file: &Path, text: &str) -> (Self, Vec<Problem>) {
+        let mut table = Self::default();
         let mut problems = Vec::new();
         for (line, text) in logical_lines(text) {
             match parse_line(&text) {
                 // Of two entries the first counts, as with postalias.
-                Ok((name, targets)) => drop(table.entry(name).or_insert((line, targets))),
-                Err(text) => problems.push(Problem { file: file.into(), line, text }),
+                Ok((name, targets)) => drop(table.names.entry(name).or_insert((line, targets))),
+                Err(why) => {
+                    table.unclear.extend(name_in(&text));
+                    problems.push(Problem { file: file.into(), line, text: why });
+                }
             }
         }
-        if problems.is_empty() { Ok(Self(table)) } else { Err(problems) }
+        (table, problems)
     }
 
     /// What the alias stands for.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&[Target]> {
-        self.0.get(&name.to_lowercase()).map(|(_, targets)| targets.as_slice())
+        self.names.get(&name.to_lowercase()).map(|(_, targets)| targets.as_slice())
     }
 
     fn line(&self, name: &str) -> Option<usize> {
-        self.0.get(&name.to_lowercase()).map(|(line, _)| *line)
+        self.names.get(&name.to_lowercase()).map(|(line, _)| *line)
     }
 }
 
@@ -104,6 +110,14 @@ impl Live {
         self.0.iter().find(|file| !file.known).map(|file| file.path.as_path())
     }
 
+    /// The file with a line for this name that makes no sense, where no other line says what it stands for.
+    #[must_use]
+    pub fn unclear(&self, name: &str) -> Option<&Path> {
+        let name = name.to_lowercase();
+        let file = self.0.iter().find(|file| file.table.unclear.contains(&name))?;
+        self.find(&name).is_none().then_some(file.path.as_path())
+    }
+
     /// Reads again what changed. What comes back is new trouble, told once.
     pub fn refresh(&mut self) -> Vec<Problem> {
         self.0.iter_mut().flat_map(LiveFile::refresh).collect()
@@ -127,10 +141,7 @@ impl LiveFile {
         let changed = match stamp(&self.path) {
             Ok(stamp) if stamp == self.stamp && self.known => return self.relieved(),
             Ok(None) => Ok((None, Some(Table::default()), Vec::new())),
-            Ok(stamp) => read(&self.path).map(|table| match table {
-                Ok(table) => (stamp, Some(table), Vec::new()),
-                Err(problems) => (stamp, None, problems),
-            }),
+            Ok(stamp) => read(&self.path).map(|(table, problems)| (stamp, table, problems)),
             Err(error) => Err(error),
         };
         match changed {
@@ -175,16 +186,17 @@ fn stamp(path: &Path) -> io::Result<Option<Stamp>> {
 #[must_use]
 pub fn check(file: &Path) -> Vec<Problem> {
     let whole = |error: io::Error| vec![Problem { file: file.into(), line: 0, text: error.to_string() }];
-    read(file).map_or_else(whole, |table| table.err().unwrap_or_default())
+    read(file).map_or_else(whole, |(_, problems)| problems)
 }
 
-/// Outside, whether the file could be read; inside, whether it makes sense.
-fn read(file: &Path) -> io::Result<Result<Table, Vec<Problem>>> {
+/// What the file says, if it says anything, and what is wrong with it.
+fn read(file: &Path) -> io::Result<(Option<Table>, Vec<Problem>)> {
     if std::fs::metadata(file)?.len() > MAX_FILE {
-        return Ok(Err(vec![Problem { file: file.into(), line: 0, text: "the file is too long".into() }]));
+        return Ok((None, vec![Problem { file: file.into(), line: 0, text: "the file is too long".into() }]));
     }
     let octets = std::fs::read(file)?;
-    Ok(Table::parse(file, &String::from_utf8_lossy(&octets)))
+    let (table, problems) = Table::parse(file, &String::from_utf8_lossy(&octets));
+    Ok((Some(table), problems))
 }
 
 /// Each entry with the number of its first line.
@@ -221,6 +233,15 @@ fn parse_line(text: &str) -> Result<(String, Vec<Target>), String> {
     Ok((name.to_lowercase(), targets))
 }
 
+/// The name that a line is probably about, though it makes no sense.
+fn name_in(text: &str) -> Option<String> {
+    let name = match text.strip_prefix('"') {
+        Some(rest) => rest.split('"').next()?,
+        None => text.split([':', ' ', '\t']).next()?,
+    };
+    (!name.is_empty()).then(|| name.to_lowercase())
+}
+
 /// The name, unquoted, and the list.
 fn divide(text: &str) -> Option<(String, &str)> {
     if let Some(quoted) = text.strip_prefix('"') {
@@ -244,7 +265,7 @@ impl fmt::Display for Problem {
 mod tests {
     use super::*;
 
-    fn table(text: &str) -> Result<Table, Vec<Problem>> {
+    fn table(text: &str) -> (Table, Vec<Problem>) {
         Table::parse(Path::new("/etc/aliases"), text)
     }
 
@@ -252,7 +273,8 @@ mod tests {
     fn the_usual_file_is_read() {
         let text = "# See man 5 aliases\npostmaster:    root\nRoot: eleve\nlist: kevin,\n  # in between\n\ttoto,\n titi\n\
                     \"odd name\": \"|/bin/cat > /dev/null\"\nold: /var/mail/old, :include:/etc/list\nroot: nobody\n";
-        let table = table(text).expect("it is well formed");
+        let (table, problems) = table(text);
+        assert_eq!(problems, []);
         assert_eq!(table.find("ROOT"), crate::target::parse_list("eleve").ok().as_deref());
         assert_eq!(table.find("list").map(<[Target]>::len), Some(3));
         assert_eq!(table.find("odd name"), Some(&[Target::Command("/bin/cat > /dev/null".into())][..]));
@@ -262,21 +284,25 @@ mod tests {
 
     #[test]
     fn each_broken_line_is_named() {
-        let problems = table("a: b\nroot eleve\nb: c d\n\nx@y: z\n:q\nc:\n").expect_err("broken");
+        let (table, problems) = table("a: b\nroot eleve\nb: c d\n\nx@y: z\n:q\nc:\n");
+        assert!(table.find("a").is_some() && table.find("b").is_none());
         assert_eq!(problems.iter().map(|problem| problem.line).collect::<Vec<_>>(), [2, 3, 5, 6, 7]);
         assert_eq!(problems[0].to_string(), "/etc/aliases:2: a colon is missing after the alias name");
     }
 
     #[test]
-    fn a_broken_edit_keeps_the_old_table() {
+    fn a_broken_line_costs_only_its_name() {
         let path = std::env::temp_dir().join(format!("aliases-{}", std::process::id()));
         std::fs::write(&path, "root: eleve\n").expect("written");
         let mut live = Live::new(&[format!("hash:{}", path.display())]);
         assert_eq!(live.refresh(), []);
         assert!(live.find("root").is_some());
-        std::fs::write(&path, "root eleve is it\n").expect("written");
+        std::fs::write(&path, "Root eleve is it\ntoto: titi\n").expect("written");
         assert_eq!(live.refresh().len(), 1);
-        assert!(live.find("root").is_some() && live.refresh().is_empty(), "told once, old table kept");
+        assert!(live.find("root").is_none() && live.find("toto").is_some() && live.refresh().is_empty(), "told once");
+        assert!(live.unclear("root") == Some(&*path) && live.unclear("toto").is_none() && live.unclear("x").is_none());
+        std::fs::write(&path, "Root eleve is it\nroot: toto\n").expect("written");
+        assert_eq!((live.refresh().len(), live.unclear("root")), (1, None));
         std::fs::remove_file(&path).expect("removed");
         assert_eq!(live.refresh(), []);
         assert!(live.find("root").is_none());
@@ -292,9 +318,6 @@ mod tests {
         assert_eq!(live.refresh().len(), 1);
         assert_eq!((live.refresh(), live.unknown()), (Vec::new(), Some(&*path)), "told once");
         std::fs::remove_dir(&path).expect("removed");
-        std::fs::write(&path, "root eleve is it\n").expect("written");
-        assert_eq!(live.refresh().len(), 1);
-        assert_eq!((live.refresh(), live.unknown()), (Vec::new(), Some(&*path)), "told once");
         std::fs::write(&path, "root: eleve\n").expect("written");
         assert_eq!((live.refresh(), live.unknown()), (Vec::new(), None));
         assert!(live.find("root").is_some());

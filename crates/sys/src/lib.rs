@@ -39,6 +39,15 @@ fn write_range(file: BorrowedFd<'_>, flags: c_uint) -> io::Result<()> {
     }
 }
 
+/// From now on the process ends at once and in silence when it writes to a pipe that nobody reads (SIGPIPE): `| head` is no
+/// mistake. For commands that only show something.
+pub fn end_with_the_reader() {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    #[allow(unsafe_code, reason = "neither nix nor rustix has this call")]
+    // SAFETY: no handler is installed: it is the system's own action that is restored.
+    let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;

@@ -26,12 +26,18 @@ struct Network {
 }
 
 impl Networks {
-    /// Reads the text of a table.
+    /// Reads the text of a table. A rule that makes no sense is passed over.
     ///
     /// # Errors
-    /// Every line that makes no sense.
+    /// An `if` or `endif` that makes no sense.
     pub fn parse(file: &Path, text: &str) -> Result<Self, Vec<Problem>> {
         Rules::parse(file, text, parse_line).map(Self)
+    }
+
+    /// The rules that make no sense.
+    #[must_use]
+    pub fn passed_over(&self) -> &[Problem] {
+        &self.0.passed_over
     }
 
     /// What the first rule that applies to the address says; a key that is no address has none.

@@ -1,8 +1,8 @@
 //! Look-up tables as Postfix names them in parameters: plain files, regular expressions, networks, values written in place.
 //!
-//! A table is a text file that is read live: when it changes it is read again and swapped as a whole. An edit that makes
-//! no sense, and a file that cannot be read any more, leave the table as it was, with one line in the log that says where
-//! the error is. A table that could never be read is [`Trouble`]: nobody knows what is in it, so mail waits.
+//! A table is a text file that is read live: when it changes it is read again and swapped as a whole. A line that makes no
+//! sense is passed over, with one line in the log that says where it is; a file that makes none as a whole, or cannot be
+//! read any more, leaves the table as it was. A table that could never be read is [`Trouble`]: nobody knows what is in it, so mail waits.
 //!
 //! | written | is |
 //! |---|---|
@@ -241,6 +241,16 @@ impl Content {
             Self::Static(found) => vec![found.clone()],
             Self::Union(view) => view.written(),
             Self::Patterns(_) | Self::Networks(_) | Self::Pipe(_) => Vec::new(),
+        }
+    }
+
+    /// Lines of the file that make no sense.
+    fn passed_over(&self) -> &[Problem] {
+        match self {
+            Self::Text(text) => text.passed_over(),
+            Self::Patterns(patterns) => patterns.passed_over(),
+            Self::Networks(networks) => networks.passed_over(),
+            Self::Static(_) | Self::Union(_) | Self::Pipe(_) => &[],
         }
     }
 

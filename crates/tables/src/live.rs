@@ -1,4 +1,5 @@
-//! A table's file, read again when it changes; a broken edit changes nothing.
+//! A table's file, read again when it changes. A line that makes no sense is passed over; a file that makes none as a whole,
+//! or cannot be read, changes nothing.
 
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -26,7 +27,7 @@ struct State {
     stamp: Option<Stamp>,
     /// `None`: it could never be read.
     content: Option<Content>,
-    /// Why the file as it is now is not in force.
+    /// What is wrong with the file as it is now: lines passed over, or why it is not in force.
     problems: Vec<Problem>,
 }
 
@@ -81,8 +82,13 @@ impl LiveFile {
         state.stamp = stamp;
         match read {
             Ok(content) => {
+                let passed_over = content.passed_over();
+                if state.problems != passed_over {
+                    let told = passed_over.iter().take(TOLD);
+                    told.for_each(|problem| tracing::warn!("{problem}; the line is passed over"));
+                    state.problems = passed_over.to_vec();
+                }
                 state.content = Some(content);
-                state.problems.clear();
             }
             Err(problems) => self.trouble(state, problems),
         }
@@ -105,8 +111,8 @@ impl LiveFile {
         let octets = self.octets().map_err(|error| self.unreadable(&error))?;
         let text = String::from_utf8(octets).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
         Ok(match self.kind {
-            Kind::Text => Content::Text(Arc::new(Text::parse(&self.path, &text)?)),
-            Kind::Names => Content::Text(Arc::new(Text::parse_names(&self.path, &text)?)),
+            Kind::Text => Content::Text(Arc::new(Text::parse(&self.path, &text))),
+            Kind::Names => Content::Text(Arc::new(Text::parse_names(&self.path, &text))),
             Kind::Patterns => Content::Patterns(Arc::new(Patterns::parse(&self.path, &text)?)),
             Kind::Networks => Content::Networks(Arc::new(Networks::parse(&self.path, &text)?)),
         })

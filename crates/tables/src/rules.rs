@@ -11,6 +11,8 @@ use crate::{Found, Problem};
 pub(crate) struct Rules<T, A> {
     file: Arc<Path>,
     rules: Vec<Rule<T, A>>,
+    /// Lines that make no sense, left out.
+    pub(crate) passed_over: Vec<Problem>,
 }
 
 #[derive(Debug)]
@@ -34,17 +36,18 @@ pub(crate) enum Line<T, A> {
 }
 
 impl<T, A> Rules<T, A> {
-    /// Reads the text of a table; `parse_line` understands all lines but `endif`.
+    /// Reads the text of a table; `parse_line` understands all lines but `endif`. A rule that makes no sense is passed over,
+    /// as in Postfix.
     ///
     /// # Errors
-    /// Every line that makes no sense.
+    /// An `if` or `endif` that makes no sense: nobody knows then what the other rules are about.
     pub(crate) fn parse(
         file: &Path,
         text: &str,
         parse_line: impl Fn(&str) -> Result<Line<T, A>, String>,
     ) -> Result<Self, Vec<Problem>> {
         let mut rules: Vec<Rule<T, A>> = Vec::new();
-        let (mut open, mut problems) = (Vec::new(), Vec::new());
+        let (mut open, mut problems, mut passed_over) = (Vec::new(), Vec::new(), Vec::new());
         let problem = |line, text: String| Problem { file: file.into(), line, text };
         for (line, text) in logical_lines(text) {
             if text.eq_ignore_ascii_case("endif") {
@@ -61,14 +64,15 @@ impl<T, A> Rules<T, A> {
                     open.push(rules.len());
                     rules.push(Rule { line, test, then: Then::If(0) });
                 }
-                Err(text) => problems.push(problem(line, text)),
+                Err(why) if is_condition(&text) => problems.push(problem(line, why)),
+                Err(why) => passed_over.push(problem(line, why)),
             }
         }
         if problems.is_empty() {
             let opened = open.iter().filter_map(|at| rules.get(*at));
             problems.extend(opened.map(|rule| problem(rule.line, "\"endif\" is missing for this \"if\"".into())));
         }
-        if problems.is_empty() { Ok(Self { file: file.into(), rules }) } else { Err(problems) }
+        if problems.is_empty() { Ok(Self { file: file.into(), rules, passed_over }) } else { Err(problems) }
     }
 
     /// What the first rule says that has an answer and stands in no `if` whose test fails.
@@ -88,4 +92,8 @@ impl<T, A> Rules<T, A> {
         }
         None
     }
+}
+
+fn is_condition(text: &str) -> bool {
+    text.get(..2).is_some_and(|word| word.eq_ignore_ascii_case("if"))
 }

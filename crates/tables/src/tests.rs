@@ -3,7 +3,7 @@ use std::path::Path;
 use super::*;
 use crate::address::Key;
 
-fn texts(text: &str) -> Result<text::Text, Vec<Problem>> {
+fn texts(text: &str) -> text::Text {
     text::Text::parse(Path::new("/t"), text)
 }
 
@@ -15,16 +15,16 @@ fn networks(text: &str) -> Result<cidr::Networks, Vec<Problem>> {
     cidr::Networks::parse(Path::new("/t"), text)
 }
 
-fn said<T: std::fmt::Debug>(read: Result<T, Vec<Problem>>) -> Vec<String> {
-    read.expect_err("broken").iter().map(ToString::to_string).collect()
+fn said(problems: &[Problem]) -> Vec<String> {
+    problems.iter().map(ToString::to_string).collect()
 }
 
 #[test]
 fn plain_tables_are_read() {
     let table = texts(
         "# comment\n\nKevin@M3102.com\t foo, bar\n  # between\n    toto@x\n\"a b@c\" value\nkevin@m3102.com second\n@d x y\n",
-    )
-    .expect("it is well formed");
+    );
+    assert_eq!(table.passed_over(), []);
     let find = |key: &str| table.find(key).map(|found| (found.value, found.line));
     assert_eq!(find("kevin@m3102.com"), Some(("foo, bar toto@x".into(), 3)));
     assert_eq!(find("KEVIN@m3102.COM"), Some(("foo, bar toto@x".into(), 3)));
@@ -32,8 +32,8 @@ fn plain_tables_are_read() {
     assert_eq!(find("@d"), Some(("x y".into(), 8)));
     let table = texts(
         "\"quoted local\"@M.com foo@m.com\n\"a\\\"b\\\\\"@c\t\"v w\"@x\no\"brien@x y\n\"plain\"@d z\n\"x y\" v\n",
-    )
-    .expect("sound");
+    );
+    assert!(table.passed_over().is_empty());
     for (key, value) in [
         ("quoted local@m.com", "foo@m.com"),
         ("a\"b\\@c", "\"v w\"@x"),
@@ -49,8 +49,10 @@ fn plain_tables_are_read() {
 }
 
 #[test]
-fn broken_lines_of_plain_tables_are_named() {
-    let told = said(texts("a b\nkevin@x\nroot: eleve\n\"a b\n\"\" x\n"));
+fn broken_lines_of_plain_tables_are_named_and_passed_over() {
+    let table = texts("a b\nkevin@x\nroot: eleve\n\"a b\n\"\" x\nlast one\n");
+    let told = said(table.passed_over());
+    assert!(table.find("a").is_some() && table.find("last").is_some() && table.find("kevin@x").is_none());
     assert_eq!(told.len(), 4, "{told:?}");
     assert!(told[0].starts_with("/t:2: there is nothing beside \"kevin@x\""), "{told:?}");
     assert!(told[1].starts_with("/t:3: \"root:\" ends in a colon"), "{told:?}");
@@ -107,7 +109,7 @@ fn what_patterns_cannot_do_is_said_with_its_line() {
         ("if /a/\n/b/ c\n", "/t:1: \"endif\" is missing"),
         ("if /a/ b\nendif\n", "/t:1: nothing may stand"),
     ] {
-        let told = said(patterns(text));
+        let told = said(&patterns(text).map_or_else(|problems| problems, |table| table.passed_over().to_vec()));
         assert!(told[0].starts_with(part), "{text}: {told:?}");
     }
 }
@@ -130,8 +132,12 @@ fn the_first_network_that_holds_the_address_answers() {
     ] {
         assert_eq!(table.find(key).map(|found| found.value).as_deref(), answer, "{key}");
     }
-    let told = said(networks("192.0.2.1/24 x\n1.2.3 y\n1.2.3.4/33 z\n1.2.3.4\n0.0.0.0/0 all\nif 1.2.3.4\n"));
+    let broken = networks("192.0.2.1/24 x\n1.2.3 y\n1.2.3.4/33 z\n1.2.3.4\n0.0.0.0/0 all\n");
+    let table = broken.expect("the rest makes sense");
+    let told = said(table.passed_over());
     assert!(told[0].contains("write 192.0.2.0/24") && told.len() == 4, "{told:?}");
+    assert_eq!(table.find("192.0.2.1").map(|found| found.value).as_deref(), Some("all"));
+    assert!(networks("if 1.2.3.4\n").is_err() && networks("if x\nendif\n").is_err());
 }
 
 #[test]
@@ -175,22 +181,21 @@ fn names_are_listed_in_place_or_in_tables() {
 }
 
 #[test]
-fn a_broken_edit_keeps_the_old_table() {
+fn a_broken_line_is_passed_over_and_a_lost_file_keeps_the_old_table() {
     let dir = tempfile::tempdir().expect("dir");
     let path = dir.path().join("virtual");
     let tables = Tables::open(&path.display().to_string()).expect("open");
     let value = || tables.lookup("a@b").map(|found| found.map(|found| found.value));
     let trouble = value().expect_err("there is no such file");
     assert!(trouble.0.ends_with("virtual: the table cannot be read: there is no such file"), "{trouble}");
-    std::fs::write(&path, "a@b\n").expect("written");
-    assert!(value().expect_err("it makes no sense").0.contains("virtual:1: there is nothing beside"));
+    std::fs::write(&path, "bad\na@b  good\n").expect("written");
+    assert_eq!((value(), tables.problems().len()), (Ok(Some("good".into())), 1));
     for round in 0..20 {
         // As long as the one before, and in the same tick of the clock.
         std::fs::write(&path, format!("a@b  {round:02}\n")).expect("written");
         assert_eq!(value(), Ok(Some(format!("{round:02}"))));
     }
-    std::fs::write(&path, "a@b:  new\n").expect("written");
-    assert_eq!((value(), tables.problems().len()), (Ok(Some("19".into())), 1));
+    assert_eq!(tables.problems().len(), 0);
     std::fs::remove_file(&path).expect("removed");
     assert_eq!(value(), Ok(Some("19".into())));
     let view = tables.view().expect("view");
@@ -245,7 +250,7 @@ proptest::proptest! {
     /// Whatever stands in a file, reading it ends, and what is found was there.
     #[test]
     fn any_text_is_read(text in "([/!$(){}ifend@a-c \t#\"0-9.:]{0,12}\n){0,6}", key in "[a-c@0-9.:]{0,6}") {
-        let found = texts(&text).ok().and_then(|table| table.find(&key));
+        let found = texts(&text).find(&key);
         proptest::prop_assert!(found.is_none_or(|found| text.contains(found.value.split(' ').next().unwrap_or_default())));
         let _ = patterns(&text).map(|table| table.find(&key));
         let _ = networks(&text).map(|table| table.find(&key));

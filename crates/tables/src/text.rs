@@ -17,41 +17,43 @@ use crate::{Found, Problem};
 pub struct Text {
     file: Arc<Path>,
     entries: HashMap<Box<str>, (Box<str>, usize)>,
+    /// Lines that make no sense, left out.
+    passed_over: Vec<Problem>,
 }
 
 impl Text {
-    /// Reads the text of a table.
-    ///
-    /// # Errors
-    /// Every line that makes no sense.
-    pub fn parse(file: &Path, text: &str) -> Result<Self, Vec<Problem>> {
+    /// Reads the text of a table. A line that makes no sense is passed over, as in Postfix: [`Text::passed_over`].
+    #[must_use]
+    pub fn parse(file: &Path, text: &str) -> Self {
         Self::read(file, text, divide)
     }
 
     /// Reads a list of names; what stands beside them does not matter.
-    pub(crate) fn parse_names(file: &Path, text: &str) -> Result<Self, Vec<Problem>> {
+    pub(crate) fn parse_names(file: &Path, text: &str) -> Self {
         Self::read(file, text, |line| {
             let (name, beside) = line.split_once([' ', '\t']).unwrap_or((line, ""));
             Ok((Cow::Borrowed(name), beside))
         })
     }
 
-    fn read(
-        file: &Path,
-        text: &str,
-        divide: impl Fn(&str) -> Result<(Cow<'_, str>, &str), String>,
-    ) -> Result<Self, Vec<Problem>> {
+    /// The lines that make no sense.
+    #[must_use]
+    pub fn passed_over(&self) -> &[Problem] {
+        &self.passed_over
+    }
+
+    fn read(file: &Path, text: &str, divide: impl Fn(&str) -> Result<(Cow<'_, str>, &str), String>) -> Self {
         let mut entries = HashMap::new();
-        let mut problems = Vec::new();
+        let mut passed_over = Vec::new();
         for (line, text) in logical_lines(text) {
             match divide(&text) {
                 Ok((key, value)) => {
                     entries.entry(key.to_lowercase().into()).or_insert_with(|| (Box::from(value), line));
                 }
-                Err(text) => problems.push(Problem { file: file.into(), line, text }),
+                Err(text) => passed_over.push(Problem { file: file.into(), line, text }),
             }
         }
-        if problems.is_empty() { Ok(Self { file: file.into(), entries }) } else { Err(problems) }
+        Self { file: file.into(), entries, passed_over }
     }
 
     /// A table that is written in a parameter.
@@ -60,7 +62,7 @@ impl Text {
         for (key, value) in pairs {
             entries.entry(key.to_lowercase().into()).or_insert_with(|| (value.into(), 0));
         }
-        Self { file: Path::new(written).into(), entries }
+        Self { file: Path::new(written).into(), entries, passed_over: Vec::new() }
     }
 
     /// All values, by their lines.

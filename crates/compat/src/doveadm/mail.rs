@@ -48,9 +48,12 @@ pub(super) fn search(call: &mut Call) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `doveadm expunge -u USER QUERY`.
+/// `doveadm expunge -u USER QUERY`, in which the mailbox must be named, as Dovecot demands.
 pub(super) fn expunge(call: &mut Call) -> Result<ExitCode> {
     let (mut mailbox, query) = asked(call)?;
+    if !query.names_mailbox {
+        bail!("expunge: To avoid accidents, search query must contain MAILBOX in all search branches");
+    }
     let uids = matching(&mut mailbox, &query)?;
     mailbox.expunge(&uids)?;
     Ok(ExitCode::SUCCESS)

@@ -12,6 +12,8 @@ use mailstore::search::Criterion;
 pub(super) struct Query {
     /// INBOX if none is named.
     pub(super) mailbox: String,
+    /// A mailbox is named.
+    pub(super) names_mailbox: bool,
     pub(super) test: Test,
 }
 
@@ -39,12 +41,14 @@ pub(super) enum Test {
 /// Reads the words of a query.
 pub(super) fn parse(words: &[String]) -> Result<Query> {
     let words: Vec<&str> = words.iter().flat_map(|word| split(word)).collect();
-    let mut reader = Reader { words: words.into_iter(), mailbox: "INBOX".to_owned(), depth: 0 };
+    let mut reader = Reader { words: words.into_iter(), mailbox: None, depth: 0 };
     let mut tests = Vec::new();
     while let Some(word) = reader.words.next() {
         tests.extend(reader.test(word)?);
     }
-    Ok(Query { mailbox: reader.mailbox, test: Test::And(tests) })
+    let names_mailbox = reader.mailbox.is_some();
+    let mailbox = reader.mailbox.unwrap_or_else(|| "INBOX".to_owned());
+    Ok(Query { mailbox, names_mailbox, test: Test::And(tests) })
 }
 
 /// A whole query may be one word in the shell's eyes; a text with blanks may be too, so only keywords are divided.
@@ -83,7 +87,7 @@ const KEYS: [&str; 22] = [
 
 struct Reader<'a> {
     words: std::vec::IntoIter<&'a str>,
-    mailbox: String,
+    mailbox: Option<String>,
     depth: usize,
 }
 
@@ -98,7 +102,7 @@ impl<'a> Reader<'a> {
         match word.to_ascii_lowercase().as_str() {
             "all" => Ok(Some(Test::And(Vec::new()))),
             "mailbox" => {
-                self.mailbox = self.next(word)?.to_owned();
+                self.mailbox = Some(self.next(word)?.to_owned());
                 Ok(None)
             }
             // There is one mailbox with that number: the one named, or INBOX.
@@ -216,7 +220,7 @@ mod tests {
         assert_eq!(query.test, Test::And(vec![unseen, from, Test::Uid(vec![(1, 3), (7, 7)])]));
         assert_eq!(
             read(&["mailbox INBOX all"]).unwrap(),
-            Query { mailbox: "INBOX".into(), test: Test::And(vec![Test::And(Vec::new())]) }
+            Query { mailbox: "INBOX".into(), names_mailbox: true, test: Test::And(vec![Test::And(Vec::new())]) }
         );
         assert!(read(&["or", "seen"]).is_err() && read(&["from"]).is_err() && read(&["nonsense"]).is_err());
         assert!(read(&["since", "yesterdayish"]).is_err() && read(&["uid", "x"]).is_err());

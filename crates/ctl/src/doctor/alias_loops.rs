@@ -21,9 +21,8 @@ pub(super) fn check(patient: &Patient) -> Vec<Fault> {
             Fault::new(format!("An alias cannot be understood: {problem}."), mend)
         }));
         let text = fs::read_to_string(path).unwrap_or_default();
-        if let Ok(table) = Table::parse(path, &text) {
-            tables.push((file, text, table));
-        }
+        let (table, _) = Table::parse(path, &text);
+        tables.push((file, text, table));
     }
     let mut told: BTreeSet<BTreeSet<String>> = BTreeSet::new();
     for (file, text, _) in &tables {

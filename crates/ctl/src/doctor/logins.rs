@@ -121,3 +121,11 @@ fn network(rip: &str, now: &str) -> String {
 
 /// How much of the log counts as lately.
 const TAIL: u64 = 1 << 20;
+
+#[cfg(test)]
+impl Person {
+    /// Somebody with this home.
+    pub(super) fn at(name: &str, home: &std::path::Path) -> Self {
+        Self { name: name.into(), uid: 1000, home: home.into(), hash: None }
+    }
+}

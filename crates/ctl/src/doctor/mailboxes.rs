@@ -49,11 +49,13 @@ fn spool_directory(patient: &Patient) -> Vec<Fault> {
 }
 
 fn wrong(patient: &Patient, person: &Person) -> Option<Fault> {
-    let Person { name, uid, home, .. } = person;
-    let box_path: PathBuf = match delivery(patient.config, name, home) {
+    let Person { name, home, .. } = person;
+    let written = match delivery(patient.config, name, home) {
         Delivery::Command(_) => return None,
         Delivery::Maildir(path) | Delivery::Mbox(path) => path,
     };
+    // Without a slash at the end, behind which a link would be followed.
+    let box_path: PathBuf = written.components().collect();
     if box_path.starts_with(home) {
         match fs::metadata(home) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -62,7 +64,7 @@ fn wrong(patient: &Patient, person: &Person) -> Option<Fault> {
                 return Some(Fault::new(sentence, format!("install -d -o {name} {}", home.display())));
             }
             meta => {
-                if let Some(fault) = closed(name, *uid, home, &meta.ok()?) {
+                if let Some(fault) = closed(person, home, &meta.ok()?, patient) {
                     return Some(fault);
                 }
             }
@@ -71,24 +73,61 @@ fn wrong(patient: &Patient, person: &Person) -> Option<Fault> {
     // None yet: the first delivery makes it.
     let meta = fs::symlink_metadata(&box_path).ok()?;
     let inside = ["new", "tmp", "cur"].map(|part| box_path.join(part));
-    let mut fault = closed(name, *uid, &box_path, &meta);
+    let mut fault = closed(person, &box_path, &meta, patient);
     for path in inside.iter().filter(|_| meta.is_dir()) {
-        fault = fault.or_else(|| closed(name, *uid, path, &fs::symlink_metadata(path).ok()?));
+        fault = fault.or_else(|| closed(person, path, &fs::symlink_metadata(path).ok()?, patient));
     }
     fault
 }
 
 /// Not the user's, or not writable.
-fn closed(name: &str, uid: u32, path: &Path, meta: &Metadata) -> Option<Fault> {
-    let shown = path.display();
+fn closed(person: &Person, path: &Path, meta: &Metadata, patient: &Patient) -> Option<Fault> {
+    let (name, shown) = (&person.name, path.display());
     let needed = if meta.is_dir() { 0o300 } else { 0o200 };
-    if meta.uid() != uid {
+    if meta.uid() != person.uid {
         let sentence = format!("{shown} does not belong to {name}, so mail for {name} cannot be delivered or read.");
-        return Some(Fault::new(sentence, format!("chown -R {name} {shown}")));
+        let spool = Path::new(patient.config.text("mail_spool_directory"));
+        return Some(Fault::new(sentence, given_back(person, path, spool)));
     }
     if meta.mode() & needed != needed {
         let sentence = format!("{shown} may not be written, so mail for {name} cannot be delivered or read.");
         return Some(Fault::new(sentence, format!("chmod u+rwX {shown}")));
     }
     None
+}
+
+/// The command that makes a mailbox its owner's again. Root will obey it, so all that is beneath is given away only of
+/// what lies, after all links, in the home or the mail spool.
+fn given_back(Person { name, home, .. }: &Person, path: &Path, spool: &Path) -> String {
+    let shown = path.display();
+    let Ok(real) = path.canonicalize() else { return format!("ls -l {shown}") };
+    let beneath = |place: &Path| place.canonicalize().is_ok_and(|place| real != place && real.starts_with(place));
+    match real.is_dir() {
+        true if beneath(home) || beneath(spool) => format!("chown -R {name} {shown}"),
+        _ if path == home || beneath(home) || beneath(spool) => format!("chown -h {name} {shown}"),
+        _ => format!("ls -l {shown}   # neither in {} nor in {}: see to it by hand", home.display(), spool.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A mailbox in the home that is a link to elsewhere is its owner's trap for root.
+    #[test]
+    fn nothing_outside_home_and_spool_is_given_away() {
+        let place = tempfile::tempdir().expect("tempdir");
+        let (home, etc) = (place.path().join("kevin"), place.path().join("etc"));
+        fs::create_dir_all(home.join("Maildir")).and_then(|()| fs::create_dir(&etc)).expect("directories");
+        fs::write(home.join("mbox"), "").expect("a file");
+        std::os::unix::fs::symlink(&etc, home.join("link")).expect("a link");
+        let person = Person::at("kevin", &home);
+        let told = |path: &Path| given_back(&person, path, Path::new("/var/mail"));
+        assert_eq!(told(&home.join("Maildir")), format!("chown -R kevin {}/Maildir", home.display()));
+        assert_eq!(told(&home.join("mbox")), format!("chown -h kevin {}/mbox", home.display()));
+        assert_eq!(told(&home), format!("chown -h kevin {}", home.display()));
+        for outside in [home.join("link"), etc] {
+            assert!(told(&outside).starts_with("ls -l "), "{}", told(&outside));
+        }
+    }
 }

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use durable::{Access, File, Meta};
 use mail::date::Moment;
@@ -136,6 +136,12 @@ impl Mbox {
         let known_last = self.base.last;
         match parsed.base {
             Some(base) => self.base = base,
+            // Another program removed the message with the base before we looked: these uids were others' perhaps a moment
+            // ago, under a UIDVALIDITY nobody knows any more.
+            None if parsed.stray > 0 && self.stamp.is_none() && self.entries.is_empty() => {
+                self.base.validity = after(self.base.validity)?;
+                self.base.last = self.base.last.max(parsed.stray);
+            }
             // No note at all: all messages are new, or none is left. The numbers we gave are not given again.
             None if parsed.entries.is_empty() || self.entries.is_empty() => (),
             None => self.base.validity = after(self.base.validity)?,
@@ -385,6 +391,9 @@ impl Mbox {
                 self.stamp = None;
             }
             written?;
+            if self.entries.is_empty() {
+                outlive(self.base.validity);
+            }
         }
         gone.sort_unstable();
         Ok(gone)
@@ -398,6 +407,15 @@ static EARLIEST: AtomicU32 = AtomicU32::new(0);
 pub(super) fn name_is_free() {
     let later = |earliest: u32| Some(earliest.max(clock()).saturating_add(1));
     let _ = EARLIEST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
+}
+
+/// An empty mbox keeps no UIDVALIDITY: returns when the clock gives its next messages another one. That is at once, but for a
+/// mailbox that was numbered in this same second.
+fn outlive(validity: UidValidity) {
+    let from = clock();
+    while (from..from.saturating_add(3)).contains(&validity.get()) && clock() <= validity.get() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn clock() -> u32 {

@@ -17,6 +17,8 @@ use crate::Error;
 const LINE: usize = 16 * 1024;
 /// A base that has given this one is believed no more: no mailbox comes here, but a sender's forged field.
 const LAST_UID: u32 = u32::MAX - (1 << 20);
+/// A uid without a base above this one is a sender's forged field.
+const HIGHEST_STRAY: u32 = 1 << 30;
 
 /// One message and where its pieces are in the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,6 +72,8 @@ pub(crate) struct Parsed {
     pub(crate) pseudo: bool,
     /// The base is not in the file: another program removed the message that carried it.
     pub(crate) orphaned: bool,
+    /// The highest uid that stands in the file without a base that covers it.
+    pub(crate) stray: u32,
 }
 
 /// Reads the whole file; `known` is the base it had when we last looked.
@@ -82,6 +86,10 @@ pub(crate) fn parse(file: &File, known: Option<&Base>) -> Result<Parsed, Error> 
     if parsed.base.is_none() && parsed.entries.first().is_some_and(|entry| entry.uid.is_some()) {
         parsed.base = known.cloned();
         parsed.orphaned = parsed.base.is_some();
+    }
+    if parsed.base.is_none() {
+        let strays = parsed.entries.iter().filter_map(|entry| entry.uid).map(Uid::get);
+        parsed.stray = strays.filter(|uid| *uid <= HIGHEST_STRAY).max().unwrap_or(0);
     }
     parsed.trust_uids();
     Ok(parsed)

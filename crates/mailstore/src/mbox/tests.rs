@@ -163,11 +163,29 @@ fn a_base_that_leaves_no_uids_is_none() {
             "From a@b Fri Nov 20 16:11:07 2026\nX-IMAPbase: 1 {last}\nX-UID: 7\nSubject: x\n\ny\n\n{PLAIN}"
         ));
         let mbox = open(&dir);
-        assert_eq!(uids(&mbox), [1, 2, 3], "{last}");
+        assert_eq!(uids(&mbox), [8, 9, 10], "{last}");
         assert!(mbox.snapshot().uid_validity.get() > 1);
         let again = open(&dir);
-        assert_eq!((uids(&again), again.snapshot().uid_validity), (vec![1, 2, 3], mbox.snapshot().uid_validity));
+        assert_eq!((uids(&again), again.snapshot().uid_validity), (vec![8, 9, 10], mbox.snapshot().uid_validity));
     }
+}
+
+/// All within a second: no uid under a UIDVALIDITY may ever name two messages.
+#[test]
+fn uids_of_a_base_that_others_removed_are_not_given_again() {
+    let dir = dir_with(&PLAIN.repeat(2));
+    let before = open(&dir);
+    let (known, validity) = (uids(&before), before.snapshot().uid_validity);
+    let kept = text(&dir);
+    let second = kept.find("From kevin").expect("the second");
+    let file = dir.open_file("kevin", durable::Access::ReadWrite).expect("open");
+    file.set_len(0).and_then(|()| file.append(&kept.as_bytes()[second..])).expect("rewrite");
+    let mut after = open(&dir);
+    assert!(after.snapshot().uid_validity != validity && uids(&after).iter().all(|uid| !known.contains(uid)));
+    let (validity, all) = (after.snapshot().uid_validity, after.snapshot().messages.clone());
+    after.expunge(&all.iter().map(|message| message.uid).collect::<Vec<_>>()).expect("emptied");
+    dir.open_file("kevin", durable::Access::Append).and_then(|file| file.append(PLAIN.as_bytes())).expect("new mail");
+    assert!(open(&dir).snapshot().uid_validity > validity);
 }
 
 /// Another session emptied the mailbox and left; a third one has numbered what came then.

@@ -81,7 +81,10 @@ impl Decider {
     /// Decides. Alias files are read again first where they changed.
     pub fn decide(&mut self, order: &Order) -> Decision {
         for problem in self.aliases.refresh() {
-            tracing::error!("{problem}; the aliases as they were before stay in force");
+            match problem.line {
+                0 => tracing::error!("{problem}; the aliases as they were before stay in force"),
+                _ => tracing::error!("{problem}; mail for this alias has to wait"),
+            }
         }
         if let Some(file) = self.aliases.unknown() {
             let text = format!("cannot read the aliases in {}", file.display());
@@ -101,7 +104,13 @@ impl Decider {
             |of: &Domain| Some(of) == domain.as_ref() || self.destinations.iter().any(|name| name == of.as_str());
         let expander =
             Expander { aliases: &self.aliases, ours: &ours, domain: domain.as_ref(), delimiter: &self.delimiter };
-        let Some(key) = expander.key(local) else { return self.account(local, recipient, What::User) };
+        let Some(key) = expander.key(local) else {
+            if let Some(file) = self.aliases.unclear(local) {
+                let text = format!("{}: the line of the alias {local} cannot be understood", file.display());
+                return Decision::Answer(Outcome::Deferred(EnhancedStatus::new(4, 3, 0), text));
+            }
+            return self.account(local, recipient, What::User);
+        };
         match expander.expand(key) {
             Ok(leaves) => match expander.owner(key) {
                 Some(owner) => expanded(&leaves, recipient, Some(owner)),

@@ -92,7 +92,7 @@ impl Recipients {
         let has = is_alias || is_user()?;
         if has {
             self.remember(local);
-        } else if self.uses_aliases && lock(&self.aliases).unknown().is_some() {
+        } else if self.uses_aliases && self.is_unclear(&[local, user]) {
             return Err(Trouble);
         }
         Ok(has)
@@ -102,6 +102,12 @@ impl Recipients {
         let mut aliases = lock(&self.aliases);
         refresh(&mut aliases);
         names.iter().any(|name| aliases.find(name).is_some())
+    }
+
+    /// Nobody knows whether one of these is an alias.
+    fn is_unclear(&self, names: &[&str]) -> bool {
+        let aliases = lock(&self.aliases);
+        aliases.unknown().is_some() || names.iter().any(|name| aliases.unclear(name).is_some())
     }
 
     /// Whether mail for an alias reaches this user, by whatever many aliases.
