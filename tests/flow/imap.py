@@ -264,6 +264,23 @@ def tls_by_starttls_and_from_the_start(system):
 
 
 @test()
+def much_behind_a_login_costs_nobody_else(system):
+    system.maildir("kevin", message("Test"))
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    other = imaplib.IMAP4_SSL("127.0.0.1", system.tls_port, ssl_context=context, timeout=LIMIT)
+    other.login("kevin", "kevin")
+    other.select()
+    octets = b"Subject: much\r\n\r\n" + b"x" * 99_982 + b"\r\n"
+    t = typed(system, None)
+    t.say(f"a LOGIN kevin kevin\r\nb APPEND INBOX {{{len(octets)}+}}\r\n{octets.decode()}\r\nc LOGOUT")
+    heard = t.rest().decode().split("\r\n")
+    assert heard[1].startswith("b OK [APPENDUID ") and heard[-2] == "c OK Logout completed.", heard
+    assert other.fetch("2", "(RFC822.SIZE)")[1] == [b"2 (RFC822.SIZE %d)" % len(octets)], other.noop()
+    other.logout()
+
+
+@test()
 def a_maildir_has_room_for_26_keywords(system):
     system.maildir("kevin", message("One"), message("Two"))
     t = typed(system)

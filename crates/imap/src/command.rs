@@ -88,15 +88,10 @@ impl Change {
     #[must_use]
     pub fn of(self, had: &Flags, named: &Flags) -> Flags {
         let mut flags = if self == Self::Replace { Flags::default() } else { had.clone() };
-        for flag in named.system() {
-            if self == Self::Remove { flags.clear(flag) } else { flags.set(flag) }
-        }
-        for keyword in &named.keywords {
-            if self == Self::Remove {
-                flags.keywords.remove(keyword);
-            } else {
-                flags.keywords.insert(keyword.clone());
-            }
+        if self == Self::Remove {
+            flags.remove(named)
+        } else {
+            flags.add(named)
         }
         flags
     }

@@ -60,6 +60,20 @@ impl Flags {
     pub const fn clear(&mut self, flag: Flag) {
         self.system &= !flag.bit();
     }
+    /// Takes other flags in. Keywords match without regard to case; the spelling that is there stays.
+    pub fn add(&mut self, more: &Self) {
+        self.system |= more.system;
+        for keyword in &more.keywords {
+            if !self.keywords.iter().any(|have| have.eq_ignore_ascii_case(keyword)) {
+                self.keywords.insert(keyword.clone());
+            }
+        }
+    }
+    /// Takes flags away. Keywords match without regard to case.
+    pub fn remove(&mut self, less: &Self) {
+        self.system &= !less.system;
+        self.keywords.retain(|have| !less.keywords.iter().any(|not| not.eq_ignore_ascii_case(have)));
+    }
     /// The system flags that are set, in listing order.
     pub fn system(&self) -> impl Iterator<Item = Flag> + '_ {
         Flag::ALL.into_iter().filter(|flag| self.has(*flag))

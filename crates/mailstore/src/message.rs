@@ -121,32 +121,15 @@ impl FlagChange {
     /// What becomes of `flags`. Keywords match without regard to case.
     #[must_use]
     pub fn apply(&self, flags: &Flags) -> Flags {
-        let mut result = flags.clone();
+        let mut result = match self {
+            Self::Replace(_) => Flags::default(),
+            Self::Add(_) | Self::Remove(_) => flags.clone(),
+        };
         match self {
-            Self::Replace(wanted) => {
-                result = Flags::default();
-                merge(&mut result, wanted);
-            }
-            Self::Add(more) => merge(&mut result, more),
-            Self::Remove(less) => {
-                for flag in less.system() {
-                    result.clear(flag);
-                }
-                result.keywords.retain(|have| !less.keywords.iter().any(|not| not.eq_ignore_ascii_case(have)));
-            }
+            Self::Replace(named) | Self::Add(named) => result.add(named),
+            Self::Remove(named) => result.remove(named),
         }
         result
-    }
-}
-
-fn merge(into: &mut Flags, more: &Flags) {
-    for flag in more.system() {
-        into.set(flag);
-    }
-    for keyword in &more.keywords {
-        if !into.keywords.iter().any(|have| have.eq_ignore_ascii_case(keyword)) {
-            into.keywords.insert(keyword.clone());
-        }
     }
 }
 

@@ -69,7 +69,7 @@ impl Session {
     }
 
     /// The line after the message: nothing may be on it.
-    pub(super) fn append_line(&mut self, line: &[u8], appending: Appending) -> Next {
+    pub(super) fn append_line(&mut self, line: &[u8], appending: Appending, out: &mut Out<'_>) -> Next {
         let Appending { tag, mailbox, refused } = appending;
         let text = match refused {
             Some(trouble) => format!("NO {}", worded(&trouble, &mailbox)),
@@ -83,6 +83,7 @@ impl Session {
         };
         if announced(line).is_some() {
             // A second message, which we did not offer to take, may follow without being asked for.
+            out.line("* BYE Unexpected literal.");
             return Next::Close("Unexpected literal");
         }
         Next::Ask(Question::AppendCancel, Job::AppendCancel { tag, text })

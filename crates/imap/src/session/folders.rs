@@ -17,6 +17,9 @@ use crate::reply::write;
 /// The longest patterns of a LIST, taken together with the reference each.
 const MAX_PATTERN: usize = 1_000;
 
+/// What makes a name worth telling that is not chosen itself.
+const SUBSCRIBED_BELOW: &[u8] = b" (\"CHILDINFO\" (\"SUBSCRIBED\"))";
+
 /// A LIST or LSUB under way.
 #[derive(Debug)]
 pub(super) struct Listing {
@@ -165,15 +168,33 @@ impl Session {
             out.text().extend_from_slice(b"* LIST ");
             tell_name(&words, &folder.name, separator, out);
             if below {
-                out.text().extend_from_slice(b" (\"CHILDINFO\" (\"SUBSCRIBED\"))");
+                out.text().extend_from_slice(SUBSCRIBED_BELOW);
             }
             out.line("");
             if folder.kind == FolderKind::Mailbox && list.status().is_some() {
                 counted.push(folder.name.clone());
             }
         }
+        if list.select.contains(&Select::RecursiveMatch) {
+            self.tell_missing_parents(list, folders, out);
+        }
         counted.reverse();
         counted
+    }
+
+    /// Levels of which nothing is left but what is chosen below them (RFC 5258 §3.5).
+    fn tell_missing_parents(&self, list: &List, folders: &[Folder], out: &mut Out<'_>) {
+        let separator = self.settings.separator;
+        let mut told: BTreeSet<&str> = folders.iter().map(|folder| folder.name.as_str()).collect();
+        let deeper = folders.iter().filter(|folder| list.chooses(folder) && !list.names(&folder.name, separator));
+        for above in deeper.flat_map(|folder| parents(&folder.name, separator)) {
+            if list.names(above, separator) && told.insert(above) {
+                out.text().extend_from_slice(b"* LIST ");
+                tell_name(&["\\NonExistent", "\\HasNoChildren"], above, separator, out);
+                out.text().extend_from_slice(SUBSCRIBED_BELOW);
+                out.line("");
+            }
+        }
     }
 
     /// LSUB: subscriptions, and with `%` the levels above those that lie deeper (RFC 3501 §6.3.9).

@@ -187,7 +187,7 @@ impl Session {
         match core::mem::replace(&mut self.state, State::Command) {
             State::Command => self.command_line(line, out),
             State::Discard(reply) => Self::discarded_line(line, reply, out),
-            State::Append(appending) => self.append_line(line, appending),
+            State::Append(appending) => self.append_line(line, appending, out),
             State::Idle { tag } if line.trim_ascii().eq_ignore_ascii_case(b"DONE") => Next::ok(tag, "Idle completed."),
             State::Idle { tag } => Next::bad(tag, "Expected DONE."),
             // The pump gives no line while a question or a literal is open.

@@ -167,14 +167,16 @@ impl Maildir {
     fn rename(&mut self, uid: Uid, new_flags: impl Fn(&Flags) -> Flags) -> Result<bool, Error> {
         let keywords = self.keywords.clone();
         let cur = self.folders.cur.clone();
-        let (name, flags) = self.with_file(uid, |dir, place| {
+        let name = self.with_file(uid, |dir, place| {
             let flags = new_flags(&name::flags(&place.name, &keywords));
             let name = name::with_flags(&place.name, &flags, &keywords);
             if place.folder == Folder::New || place.name != name {
                 dir.rename(&place.name, &cur, &name)?;
             }
-            Ok((name, flags))
+            Ok(name)
         })?;
+        // As the next look reads them: keywords are spelt as their table has them.
+        let flags = name::flags(&name, &keywords);
         let at = self.index(uid).ok_or(Error::NoMessage)?;
         self.places[at] = Place { name, folder: Folder::Cur };
         let message = &mut self.snapshot.messages[at];

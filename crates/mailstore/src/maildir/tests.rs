@@ -223,6 +223,18 @@ fn two_files_of_one_name_are_two_messages() {
 }
 
 #[test]
+fn a_keyword_is_spelt_as_it_was_first() {
+    let place = Place::new();
+    place.put("dovecot-keywords", b"0 Foo\n");
+    place.put("cur/1.M1P1.vm:2,", b"a\n\nb\n");
+    let mut maildir = place.open();
+    let mut named = Flags::default();
+    named.keywords.insert("FOO".to_owned());
+    maildir.set_flags(&[uid(1)], &FlagChange::Add(named)).expect("set");
+    assert_eq!(maildir.snapshot().messages[0].flags.keywords, ["Foo".to_owned()].into());
+}
+
+#[test]
 fn flags_expunge_append_copy() {
     let place = Place::new();
     let mut maildir = place.open();
