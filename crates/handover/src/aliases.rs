@@ -7,8 +7,9 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::Target;
@@ -40,6 +41,8 @@ struct LiveFile {
     path: PathBuf,
     stamp: Option<Stamp>,
     table: Table,
+    /// The uid of who owned the file when the table was read.
+    owner: u32,
     /// The table is what the file said at some time, or there was none.
     known: bool,
     /// Why the file cannot be read now.
@@ -48,7 +51,7 @@ struct LiveFile {
 
 /// What changes when a file is edited or replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp(u64, u64, u64, i64, i64);
+struct Stamp(u64, u64, u64, i64, i64, u32);
 
 impl Table {
     /// Reads the text of an alias file.
@@ -93,7 +96,14 @@ impl Live {
             files
                 .iter()
                 .map(|name| path(name.as_ref()))
-                .map(|path| LiveFile { path, stamp: None, table: Table::default(), known: false, trouble: None })
+                .map(|path| LiveFile {
+                    path,
+                    stamp: None,
+                    table: Table::default(),
+                    owner: 0,
+                    known: false,
+                    trouble: None,
+                })
                 .collect(),
         )
     }
@@ -115,6 +125,12 @@ impl Live {
         self.0.iter().find_map(|file| file.table.find(name))
     }
 
+    /// The uid of the owner of the file that has the alias: with whose rights its commands run.
+    #[must_use]
+    pub fn owner(&self, name: &str) -> Option<u32> {
+        self.0.iter().find_map(|file| file.table.find(name).map(|_| file.owner))
+    }
+
     /// Where the alias stands: the file, and the line from 1.
     #[must_use]
     pub fn place(&self, name: &str) -> Option<(&Path, usize)> {
@@ -126,7 +142,7 @@ impl LiveFile {
     fn refresh(&mut self) -> Vec<Problem> {
         let changed = match stamp(&self.path) {
             Ok(stamp) if stamp == self.stamp && self.known => return self.relieved(),
-            Ok(None) => Ok((None, Some(Table::default()), Vec::new())),
+            Ok(None) => Ok((None, Some((Table::default(), 0)), Vec::new())),
             Ok(stamp) => read(&self.path).map(|table| match table {
                 Ok(table) => (stamp, Some(table), Vec::new()),
                 Err(problems) => (stamp, None, problems),
@@ -136,7 +152,9 @@ impl LiveFile {
         match changed {
             Ok((stamp, table, problems)) => {
                 self.known |= table.is_some();
-                self.table = table.unwrap_or_else(|| std::mem::take(&mut self.table));
+                if let Some((table, owner)) = table {
+                    (self.table, self.owner) = (table, owner);
+                }
                 let told = self.stamp == stamp && !self.known;
                 self.stamp = stamp;
                 self.relieved();
@@ -165,7 +183,7 @@ impl LiveFile {
 /// `None`: there is no such file. No alias file at all is a system without aliases, as on a fresh machine.
 fn stamp(path: &Path) -> io::Result<Option<Stamp>> {
     match std::fs::metadata(path) {
-        Ok(meta) => Ok(Some(Stamp(meta.dev(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec()))),
+        Ok(meta) => Ok(Some(Stamp(meta.dev(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec(), meta.uid()))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
@@ -178,13 +196,20 @@ pub fn check(file: &Path) -> Vec<Problem> {
     read(file).map_or_else(whole, |table| table.err().unwrap_or_default())
 }
 
-/// Outside, whether the file could be read; inside, whether it makes sense.
-fn read(file: &Path) -> io::Result<Result<Table, Vec<Problem>>> {
-    if std::fs::metadata(file)?.len() > MAX_FILE {
-        return Ok(Err(vec![Problem { file: file.into(), line: 0, text: "the file is too long".into() }]));
+/// Outside, whether the file could be read; inside, whether it makes sense, and its owner. Of a pipe nothing is awaited:
+/// the owner need not be root.
+fn read(path: &Path) -> io::Result<Result<(Table, u32), Vec<Problem>>> {
+    let file = File::options().read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY).open(path)?;
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        return Err(io::Error::other("it is no regular file"));
     }
-    let octets = std::fs::read(file)?;
-    Ok(Table::parse(file, &String::from_utf8_lossy(&octets)))
+    let mut octets = Vec::new();
+    file.take(MAX_FILE + 1).read_to_end(&mut octets)?;
+    if octets.len() as u64 > MAX_FILE {
+        return Ok(Err(vec![Problem { file: path.into(), line: 0, text: "the file is too long".into() }]));
+    }
+    Ok(Table::parse(path, &String::from_utf8_lossy(&octets)).map(|table| (table, meta.uid())))
 }
 
 /// Each entry with the number of its first line.
