@@ -8,8 +8,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::Target;
@@ -45,6 +46,8 @@ struct LiveFile {
     path: PathBuf,
     stamp: Option<Stamp>,
     table: Table,
+    /// The uid of who owned the file when the table was read.
+    owner: u32,
     /// The table is what the file said at some time, or there was none.
     known: bool,
     /// Why the file cannot be read now.
@@ -53,7 +56,7 @@ struct LiveFile {
 
 /// What changes when a file is edited or replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp(u64, u64, u64, i64, i64);
+struct Stamp(u64, u64, u64, i64, i64, u32);
 
 impl Table {
     /// Reads the text of an alias file; beside it stands every line that makes no sense.
@@ -99,7 +102,14 @@ impl Live {
             files
                 .iter()
                 .map(|name| path(name.as_ref()))
-                .map(|path| LiveFile { path, stamp: None, table: Table::default(), known: false, trouble: None })
+                .map(|path| LiveFile {
+                    path,
+                    stamp: None,
+                    table: Table::default(),
+                    owner: 0,
+                    known: false,
+                    trouble: None,
+                })
                 .collect(),
         )
     }
@@ -129,6 +139,12 @@ impl Live {
         self.0.iter().find_map(|file| file.table.find(name))
     }
 
+    /// The uid of the owner of the file that has the alias: with whose rights its commands run.
+    #[must_use]
+    pub fn owner(&self, name: &str) -> Option<u32> {
+        self.0.iter().find_map(|file| file.table.find(name).map(|_| file.owner))
+    }
+
     /// Where the alias stands: the file, and the line from 1.
     #[must_use]
     pub fn place(&self, name: &str) -> Option<(&Path, usize)> {
@@ -140,14 +156,16 @@ impl LiveFile {
     fn refresh(&mut self) -> Vec<Problem> {
         let changed = match stamp(&self.path) {
             Ok(stamp) if stamp == self.stamp && self.known => return self.relieved(),
-            Ok(None) => Ok((None, Some(Table::default()), Vec::new())),
+            Ok(None) => Ok((None, Some((Table::default(), 0)), Vec::new())),
             Ok(stamp) => read(&self.path).map(|(table, problems)| (stamp, table, problems)),
             Err(error) => Err(error),
         };
         match changed {
             Ok((stamp, table, problems)) => {
                 self.known |= table.is_some();
-                self.table = table.unwrap_or_else(|| std::mem::take(&mut self.table));
+                if let Some((table, owner)) = table {
+                    (self.table, self.owner) = (table, owner);
+                }
                 let told = self.stamp == stamp && !self.known;
                 self.stamp = stamp;
                 self.relieved();
@@ -176,7 +194,7 @@ impl LiveFile {
 /// `None`: there is no such file. No alias file at all is a system without aliases, as on a fresh machine.
 fn stamp(path: &Path) -> io::Result<Option<Stamp>> {
     match std::fs::metadata(path) {
-        Ok(meta) => Ok(Some(Stamp(meta.dev(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec()))),
+        Ok(meta) => Ok(Some(Stamp(meta.dev(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec(), meta.uid()))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
@@ -189,14 +207,21 @@ pub fn check(file: &Path) -> Vec<Problem> {
     read(file).map_or_else(whole, |(_, problems)| problems)
 }
 
-/// What the file says, if it says anything, and what is wrong with it.
-fn read(file: &Path) -> io::Result<(Option<Table>, Vec<Problem>)> {
-    if std::fs::metadata(file)?.len() > MAX_FILE {
-        return Ok((None, vec![Problem { file: file.into(), line: 0, text: "the file is too long".into() }]));
+/// What the file says and its owner, if it says anything, and what is wrong with it. Of a pipe nothing is awaited: the owner
+/// need not be root.
+fn read(path: &Path) -> io::Result<(Option<(Table, u32)>, Vec<Problem>)> {
+    let file = File::options().read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY).open(path)?;
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        return Err(io::Error::other("it is no regular file"));
     }
-    let octets = std::fs::read(file)?;
-    let (table, problems) = Table::parse(file, &String::from_utf8_lossy(&octets));
-    Ok((Some(table), problems))
+    let mut octets = Vec::new();
+    file.take(MAX_FILE + 1).read_to_end(&mut octets)?;
+    if octets.len() as u64 > MAX_FILE {
+        return Ok((None, vec![Problem { file: path.into(), line: 0, text: "the file is too long".into() }]));
+    }
+    let (table, problems) = Table::parse(path, &String::from_utf8_lossy(&octets));
+    Ok((Some((table, meta.uid())), problems))
 }
 
 /// Each entry with the number of its first line.

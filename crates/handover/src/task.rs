@@ -36,7 +36,7 @@ pub enum What {
     User,
     /// The user's mailbox command, else the mailbox, whatever `.forward` says.
     Mailbox,
-    /// This line of the user's `.forward`, which must still say so (`|command`, `/file`, `\user`).
+    /// This item of the user's `.forward`, as [`crate::item`] names it: the list must still have it.
     Listed(String),
     /// This command, from an alias.
     Command(String),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use config::mailbox::Delivery;
+use handover::item::{self, List};
 use handover::{Outcome, Target, What};
 use mail::{Address, EnhancedStatus};
 
@@ -37,13 +38,14 @@ pub fn route(settings: &Settings, message: &Message) -> Step {
         What::Command(command) => Step::Command(command.clone()),
         What::File(file) => Step::File(file.clone()),
         What::User if settings.owner.wishes == Wishes::Ignored => mailbox(settings),
+        What::Listed(_) if settings.owner.wishes == Wishes::Ignored => expanded(settings, message, &[]),
         What::User => match forward::read(settings, &message.task.extension) {
             Ok(None) => mailbox(settings),
             Ok(Some(targets)) => forwarded(settings, message, &targets),
             Err(why) => wait(why),
         },
-        What::Listed(item) => match forward::read(settings, &message.task.extension) {
-            Ok(targets) => listed(settings, message, item, &targets.unwrap_or_default()),
+        What::Listed(sign) => match forward::read(settings, &message.task.extension) {
+            Ok(targets) => listed(settings, message, sign, &targets.unwrap_or_default()),
             Err(why) => wait(why),
         },
     }
@@ -68,10 +70,17 @@ fn forwarded(settings: &Settings, message: &Message, targets: &[Target]) -> Step
             Target::Address(_) | Target::Include(_) | Target::Mailbox(_) => {}
         }
     }
+    expanded(settings, message, targets)
+}
+
+/// Every destination becomes a recipient of its own. Without any, the mailbox is the one.
+fn expanded(settings: &Settings, message: &Message, targets: &[Target]) -> Step {
+    let name = &settings.owner.name;
+    let own = [Target::Mailbox(name.clone())];
     let mut list: Vec<Address> = Vec::new();
-    for target in targets {
+    for target in if targets.is_empty() { &own } else { targets } {
         let Some(address) = recipient(settings, message, target) else {
-            return wait(format!("a destination in the .forward of {} is too long", settings.owner.name));
+            return wait(format!("a destination in the .forward of {name} is too long"));
         };
         if !list.contains(&address) {
             list.push(address);
@@ -83,20 +92,22 @@ fn forwarded(settings: &Settings, message: &Message, targets: &[Target]) -> Step
 /// An item of `.forward` as a recipient of its own; `local` takes it apart again.
 fn recipient(settings: &Settings, message: &Message, target: &Target) -> Option<Address> {
     let name = &settings.owner.name;
+    let domain = message.task.recipient.domain();
     let local = match target {
-        Target::Address(address) if is_owner(settings, message, address) => format!("\\{name}"),
+        Target::Address(address) if is_owner(settings, message, address) => item::mailbox(name),
         Target::Address(address) => {
             let address = address.clone();
-            return Some(match message.task.recipient.domain() {
+            return Some(match domain {
                 Some(domain) => address.qualified(domain),
                 None => address,
             });
         }
-        Target::Command(command) => format!("{name}|{command}"),
-        Target::File(file) | Target::Include(file) => format!("{name}{file}"),
-        Target::Mailbox(user) => format!("\\{user}"),
+        Target::Mailbox(user) => item::mailbox(user),
+        Target::Command(_) | Target::File(_) | Target::Include(_) => {
+            format!("{name}{}", item::sign(List::Forward, name, target)?)
+        }
     };
-    Address::new(&local, message.task.recipient.domain().cloned()).ok()
+    Address::new(&local, domain.cloned()).ok()
 }
 
 /// The owner's own address: mail for it stays here instead of going round.
@@ -107,27 +118,23 @@ fn is_owner(settings: &Settings, message: &Message, address: &Address) -> bool {
     same_domain && (name.eq_ignore_ascii_case(recipient.local()) || name.eq_ignore_ascii_case(&settings.owner.name))
 }
 
-/// A command or file that became a recipient of its own is obeyed only while `.forward` still lists it.
-fn listed(settings: &Settings, message: &Message, item: &str, targets: &[Target]) -> Step {
-    for target in targets {
-        match target {
-            Target::Command(command) if item.strip_prefix('|') == Some(command) => {
-                return Step::Command(command.clone());
+/// A command or file that became a recipient of its own is obeyed only while `.forward` still lists it. Else it becomes
+/// what the list is now, the mailbox if that is nothing, as recipients: who has the message already must not get it twice.
+fn listed(settings: &Settings, message: &Message, sign: &str, targets: &[Target]) -> Step {
+    let name = &settings.owner.name;
+    match targets.iter().find(|target| item::is_forwards(name, target, sign)) {
+        Some(Target::Command(command)) => Step::Command(command.clone()),
+        Some(Target::File(file)) => Step::File(file.clone()),
+        // An alias of that name is no more: what is left is its owner, who may have had the message as such.
+        None if !sign.starts_with(item::ITSELF) => {
+            let domain = message.task.recipient.domain().cloned();
+            match Address::new(&format!("{name}{}", item::ITSELF), domain) {
+                Ok(owner) => Step::Answer(Outcome::Expanded(vec![owner].into())),
+                Err(_) => expanded(settings, message, targets),
             }
-            Target::File(file) if item == file => return Step::File(file.clone()),
-            Target::Address(_) | Target::Command(_) | Target::File(_) | Target::Include(_) | Target::Mailbox(_) => {}
         }
+        _ => expanded(settings, message, targets),
     }
-    if targets.is_empty() {
-        let name = &settings.owner.name;
-        let text = format!("unknown user: \"{}\"", message.task.recipient.local());
-        return match message.task.recipient.local() == name {
-            // The owner emptied .forward meanwhile: the mailbox is where mail goes now.
-            true => mailbox(settings),
-            false => Step::Answer(Outcome::Bounced(EnhancedStatus::new(5, 1, 1), text)),
-        };
-    }
-    forwarded(settings, message, targets)
 }
 
 fn wait(why: String) -> Step {

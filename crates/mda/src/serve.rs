@@ -321,6 +321,55 @@ mod tests {
         writer.join().expect("no panic").expect("a clean end");
     }
 
+    #[test]
+    fn a_new_maildir_in_the_place_of_one_that_was_moved_gets_the_mail() {
+        let home = tempfile::tempdir().expect("home");
+        let (here, there) = channel::pair().expect("a pair");
+        let settings = settings(home.path());
+        let writer = std::thread::spawn(move || serve(settings, there));
+        let count = |name: &str| std::fs::read_dir(home.path().join(name)).expect(name).count();
+        ask(&here, 1, What::User);
+        hear(&here, 1);
+        std::fs::rename(home.path().join("Maildir"), home.path().join("old")).expect("moved");
+        for name in ["Maildir/new", "Maildir/tmp", "Maildir/cur"] {
+            std::fs::create_dir_all(home.path().join(name)).expect("made");
+        }
+        ask(&here, 2, What::User);
+        assert!(matches!(hear(&here, 1)[0].outcome, Outcome::Sent(..)));
+        assert_eq!((count("old/new"), count("Maildir/new")), (1, 1));
+        drop(here);
+        writer.join().expect("no panic").expect("a clean end");
+    }
+
+    /// Who has the message already is told by qmgr's list of recipients: nothing may go to the mailbox past it.
+    #[test]
+    fn an_item_that_is_no_more_becomes_recipients() {
+        let home = tempfile::tempdir().expect("home");
+        let (here, there) = channel::pair().expect("a pair");
+        let settings = settings(home.path());
+        let writer = std::thread::spawn(move || serve(settings, there));
+        let outcome = |number: u64, sign: &str| {
+            ask(&here, number, What::Listed(sign.into()));
+            hear(&here, 1).remove(0).outcome
+        };
+        let address = |local: &str| Address::new(local, mail::Domain::parse("m3102.com").ok()).expect(local);
+        let becomes = |local: &str| Outcome::Expanded(vec![address(local)].into());
+        assert_eq!(outcome(1, "\\|exit 75"), becomes("\\kevin"));
+        assert_eq!(outcome(2, "\\"), becomes("\\kevin"));
+        assert_eq!(outcome(3, "|exit 75"), becomes("kevin\\"));
+        std::fs::write(home.path().join(".forward"), "\\kevin\n").expect("written");
+        assert_eq!(outcome(4, "\\|exit 75"), becomes("\\kevin"));
+        let long = format!("cat >/dev/null; : {}", "x".repeat(300));
+        std::fs::write(home.path().join(".forward"), format!("toto, \"|{long}\"\n")).expect("written");
+        ask(&here, 5, What::User);
+        let Outcome::Expanded(into) = hear(&here, 1).remove(0).outcome else { panic!("two recipients") };
+        let sign = into.into[1].local().strip_prefix("kevin").expect("his").to_owned();
+        assert_eq!(into.into[0], address("toto"));
+        assert!(matches!(outcome(6, &sign), Outcome::Sent(..)), "{sign}");
+        drop(here);
+        writer.join().expect("no panic").expect("a clean end");
+    }
+
     /// local gives the task to another writer then: done here too, the mail would be there twice.
     #[test]
     fn a_task_of_a_local_that_went_with_answers_unread_is_not_done() {

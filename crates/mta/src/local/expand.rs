@@ -1,21 +1,17 @@
 //! From a local name to what its alias stands for: addresses, mailboxes, commands and files, nested aliases undone.
 //!
-//! A leaf that is no plain address is written as one, so that the queue can keep it as a recipient of its own:
-//! `owner|command` and `owner/file` are the items that the alias (or the `.forward`) of `owner` lists, `owner\` is
-//! `owner` after an alias that lists itself, `\user` is a mailbox with neither alias nor `.forward`.
-//! Such a name gives no rights by itself, because anybody may write it in an envelope: it is obeyed only while the list
-//! of `owner` still has that item ([`Part::of`] is where reading it begins).
+//! A leaf that is no plain address becomes a recipient of its own under a name as [`handover::item`] makes it.
 
-use std::path::Path;
-
-use handover::Target;
 use handover::aliases::Live;
+use handover::item::{self, List};
+use handover::{Target, target};
 use mail::{Address, Domain};
+
+use super::include::Includes;
 
 /// How deep aliases may nest, and how many recipients one may have.
 const MAX_DEPTH: usize = 100;
 const MAX_LEAVES: usize = 100_000;
-const MAX_INCLUDE: u64 = 16 << 20;
 
 /// Why an alias cannot be expanded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,38 +26,14 @@ pub enum Error {
 pub struct Expander<'a> {
     /// The tables.
     pub aliases: &'a Live,
-    /// Whether a domain is ours.
-    pub ours: &'a dyn Fn(&Domain) -> bool,
-    /// The domain of new local addresses.
+    /// What they include.
+    pub includes: &'a Includes,
+    /// Our domains, in small letters.
+    pub destinations: &'a [String],
+    /// The domain of new local addresses; ours too.
     pub domain: Option<&'a Domain>,
     /// `recipient_delimiter`.
     pub delimiter: &'a str,
-}
-
-/// An item that `owner`'s list has, as the local part of a recipient.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part<'a> {
-    /// A plain name.
-    Name(&'a str),
-    /// `\user`
-    Mailbox(&'a str),
-    /// `owner\`, `owner|command`, `owner/file`: the owner and the rest with its sign.
-    Listed(&'a str, &'a str),
-}
-
-impl<'a> Part<'a> {
-    /// Takes a local part apart.
-    #[must_use]
-    pub fn of(local: &'a str) -> Self {
-        match local.find(['\\', '|', '/']) {
-            None => Self::Name(local),
-            Some(0) => local.strip_prefix('\\').map_or(Self::Name(local), Self::Mailbox),
-            Some(at) => {
-                let (owner, item) = local.split_at(at);
-                Self::Listed(owner, item)
-            }
-        }
-    }
 }
 
 impl Expander<'_> {
@@ -104,7 +76,7 @@ impl Expander<'_> {
         for target in items {
             match target {
                 Target::Address(address) => self.address(owner, address, walk)?,
-                Target::Include(file) => self.items(owner, &read_include(file)?, walk)?,
+                Target::Include(file) => self.items(owner, &self.included(file)?, walk)?,
                 Target::Command(_) | Target::File(_) | Target::Mailbox(_) => {
                     walk.push(owner, LeafPart::Item(target.clone()))?;
                 }
@@ -114,7 +86,7 @@ impl Expander<'_> {
     }
 
     fn address(&self, owner: &str, address: &Address, walk: &mut Walk) -> Result<(), Error> {
-        let local = address.domain().is_none_or(self.ours);
+        let local = address.domain().is_none_or(|domain| self.is_ours(domain));
         let lower = address.local().to_lowercase();
         if local && walk.path.last() == Some(&lower) {
             return walk.push(owner, LeafPart::Itself);
@@ -131,6 +103,23 @@ impl Expander<'_> {
                 Ok(())
             }
             _ => walk.push(owner, LeafPart::Address(address.clone())),
+        }
+    }
+
+    fn is_ours(&self, domain: &Domain) -> bool {
+        Some(domain) == self.domain || self.destinations.iter().any(|name| name == domain.as_str())
+    }
+
+    /// What a list holds. Of its text nothing is told: whoever owns the list need not be who may read it.
+    fn included(&self, file: &str) -> Result<Vec<Target>, Error> {
+        let text = self.includes.read(file).map_err(|why| Error::Trouble(format!("cannot read {file}: {why}")))?;
+        let targets = target::parse_file(&text)
+            .map_err(|(line, _)| Error::Trouble(format!("{file}:{line}: neither an address nor a comment")))?;
+        // allow_mail_to_commands and allow_mail_to_files do not name "include" by default: whoever may edit a list of
+        // addresses must not thereby run commands.
+        match targets.iter().find(|target| !matches!(target, Target::Address(_))) {
+            Some(_) => Err(Error::Trouble(format!("{file}: only addresses may stand in an :include: file"))),
+            None => Ok(targets),
         }
     }
 }
@@ -173,7 +162,17 @@ pub enum LeafPart {
 }
 
 impl Leaf {
-    /// The leaf as a recipient of its own. `None` when it is too long for an address.
+    /// What stands behind the owner's name when the leaf is a recipient of its own, unless it has an address.
+    #[must_use]
+    pub fn sign(&self) -> Option<String> {
+        match &self.part {
+            LeafPart::Itself => Some(item::ITSELF.into()),
+            LeafPart::Item(target) => item::sign(List::Alias, &self.owner, target),
+            LeafPart::Address(_) => None,
+        }
+    }
+
+    /// The leaf as a recipient of its own. `None` when the owner's name is too long for that.
     #[must_use]
     pub fn recipient(&self, domain: Option<&Domain>) -> Option<Address> {
         let local = match &self.part {
@@ -183,21 +182,10 @@ impl Leaf {
                     None => address.clone(),
                 });
             }
-            LeafPart::Itself => format!("{}\\", self.owner),
-            LeafPart::Item(target) => item(&self.owner, target),
+            LeafPart::Item(Target::Mailbox(user)) => item::mailbox(user),
+            LeafPart::Item(_) | LeafPart::Itself => format!("{}{}", self.owner, self.sign()?),
         };
         Address::new(&local, domain.cloned()).ok()
-    }
-}
-
-/// An item of `owner`'s list as a local part; [`Part::of`] takes it apart.
-#[must_use]
-pub fn item(owner: &str, target: &Target) -> String {
-    match target {
-        Target::Address(address) => address.to_string(),
-        Target::Command(command) => format!("{owner}|{command}"),
-        Target::File(file) | Target::Include(file) => format!("{owner}{file}"),
-        Target::Mailbox(user) => format!("\\{user}"),
     }
 }
 
@@ -206,23 +194,6 @@ pub fn item(owner: &str, target: &Target) -> String {
 pub fn split_extension<'n>(local: &'n str, delimiters: &str) -> (&'n str, &'n str) {
     let (user, extension) = tables::address::split_extension(local, delimiters);
     (user, extension.strip_prefix(|c| delimiters.contains(c)).unwrap_or_default())
-}
-
-fn read_include(file: &str) -> Result<Vec<Target>, Error> {
-    let trouble = |why: String| Error::Trouble(format!("cannot read {file}: {why}"));
-    let size = std::fs::metadata(Path::new(file)).map_err(|error| trouble(error.to_string()))?.len();
-    if size > MAX_INCLUDE {
-        return Err(trouble("it is too long".into()));
-    }
-    let octets = std::fs::read(file).map_err(|error| trouble(error.to_string()))?;
-    let targets = handover::target::parse_file(&String::from_utf8_lossy(&octets))
-        .map_err(|(line, why)| Error::Trouble(format!("{file}:{line}: {why}")))?;
-    // allow_mail_to_commands and allow_mail_to_files do not name "include" by default: whoever may edit a list of
-    // addresses must not thereby run commands.
-    match targets.iter().find(|target| !matches!(target, Target::Address(_))) {
-        Some(_) => Err(Error::Trouble(format!("{file}: only addresses may stand in an :include: file"))),
-        None => Ok(targets),
-    }
 }
 
 #[cfg(test)]
@@ -239,8 +210,14 @@ mod tests {
         assert_eq!(aliases.refresh(), []);
         std::fs::remove_file(&path).expect("removed");
         let domain = Domain::parse("m3102.com").expect("a domain");
-        let ours = |of: &Domain| of.as_str() == "m3102.com";
-        let expander = Expander { aliases: &aliases, ours: &ours, domain: Some(&domain), delimiter: "+" };
+        let (includes, destinations) = (Includes::new("nobody"), ["m3102.com".to_owned()]);
+        let expander = Expander {
+            aliases: &aliases,
+            includes: &includes,
+            destinations: &destinations,
+            domain: Some(&domain),
+            delimiter: "+",
+        };
         let leaves = expander.expand(expander.key(name).expect("it is an alias"))?;
         Ok(leaves.iter().map(|leaf| leaf.recipient(Some(&domain)).expect("short").local().to_owned()).collect())
     }
@@ -250,10 +227,6 @@ mod tests {
         let table = "postmaster: root\nroot: eleve, Staff@m3102.com\nstaff: kevin, x@else.where, \"|cat\", /var/log/staff, \\toto\n";
         let leaves = expanded(table, "postmaster+x").expect("it ends");
         assert_eq!(leaves, ["eleve", "kevin", "x", "Staff|cat", "Staff/var/log/staff", "\\toto"]);
-        assert_eq!(Part::of("staff|cat"), Part::Listed("staff", "|cat"));
-        assert_eq!(Part::of("\\toto"), Part::Mailbox("toto"));
-        assert_eq!(Part::of("kevin\\"), Part::Listed("kevin", "\\"));
-        assert_eq!(Part::of("/x"), Part::Name("/x"));
     }
 
     #[test]
@@ -271,6 +244,17 @@ mod tests {
     #[test]
     fn a_detour_back_is_a_loop() {
         assert_eq!(expanded("a: b\nb: c\nc: a\n", "a"), Err(Error::Loop("a".into())));
+    }
+
+    /// Whoever may write a list may make it a link to what he may not read.
+    #[test]
+    fn trouble_with_a_list_tells_nothing_of_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let list = tempfile::Builder::new().permissions(PermissionsExt::from_mode(0o644)).tempfile().expect("a list");
+        std::fs::write(list.path(), "kevin\nroot $y$secret x\n").expect("written");
+        let told = expanded(&format!("a: :include:{}\n", list.path().display()), "a");
+        let place = format!("{}:2: neither an address nor a comment", list.path().display());
+        assert_eq!(told, Err(Error::Trouble(place)));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! `local`: finds out what an address of ours stands for, and has the mailbox writer of its owner do the rest.
 //!
-//! Runs as: root (one-directory mode: the user that started it). May read: the configuration, alias files and what they
-//! include, the user data base; of a message not one octet. May write: nothing but its socket `QUEUE/private/local`.
+//! Runs as: root (one-directory mode: the user that started it). May read: the configuration, alias files and, with the
+//! rights of its owner, what they include, the user data base; of a message not one octet. May write: nothing but its
+//! socket `QUEUE/private/local`.
 //! Speaks to: `qmgr` over that socket ([`handover::order`]), `mda` over a socket pair each ([`handover::task`]).
 //! Starts: `mda`, which becomes the recipient at once. Exits with 0 on SIGTERM, 1 when it cannot start.
 //!
@@ -10,6 +11,7 @@
 
 pub mod decide;
 pub mod expand;
+pub mod include;
 pub mod line;
 mod serve;
 mod writer;
@@ -28,6 +30,10 @@ fn start(dir: &Path) -> Result<(), String> {
     let config = crate::set_up::begin("local", dir)?;
     let _ = limits::raise_descriptors();
     daemon::shutdown::end_with_parent();
+    if privileges::is_root() {
+        // What is read with somebody's rights gets none from groups of ours.
+        nix::unistd::setgroups(&[]).map_err(|errno| format!("setgroups: {}", errno.desc()))?;
+    }
     let socket = crate::set_up::private_socket(&config, "local")?;
     let runtime =
         daemon::runtime::build(&mut tokio::runtime::Builder::new_current_thread()).map_err(|e| e.to_string())?;
