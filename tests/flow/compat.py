@@ -71,6 +71,11 @@ def settings():
         lab.write(lab.postfix / "main.cf", "mailbox_size_limit = many\n")
         like(lab.call("postfix check", code=1), r"main\.cf:1: mailbox_size_limit: \"many\" is not a size")
         lab.call("postfix reload", code=1)
+        like(lab.call("postfix status"), r"is running: PID: \d+")
+        same(lab.call(["postconf", "-e", "mailbox_size_limit = 0"]), "")
+        same(lab.call("postfix check"), "")
+        like(lab.call(["postconf", "-e", "message_size_limit = abc"], code=1), r'main\.cf:\d+: message_size_limit: "abc" is not a size')
+        same((lab.postfix / "main.cf").read_text(), "mailbox_size_limit = 0\n")
 
 
 def dovecots_files():
@@ -164,6 +169,7 @@ def mailboxes():
         found = lab.call("doveadm search -u kevin mailbox INBOX subject two").split()
         same(found[1:], ["2"])
         like(lab.call(["doveadm", "fetch", "-u", "kevin", "user mailbox uid hdr.subject body", "mailbox", "inbox", "uid", "2"]), r"^user: kevin\nmailbox: INBOX\nuid: 2\nhdr.subject: two\nbody:\ntext of two$")
+        like(lab.call("doveadm expunge -u kevin all", code=1), "must contain MAILBOX")
         lab.call("doveadm expunge -u kevin mailbox INBOX not subject two")
         like(lab.call("doveadm mailbox status -u kevin messages INBOX"), r"messages=1$")
         like(lab.call("doveadm quota get -u kevin", code=1), "there are no quotas")

@@ -85,6 +85,9 @@ impl Settings {
     }
 
     fn value(&self, name: &str) -> Option<&str> {
+        if name == "mail_version" {
+            return Some(env!("CARGO_PKG_VERSION"));
+        }
         let other = self.foreign.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
         other.or_else(|| {
             let row = param::find(name)?;

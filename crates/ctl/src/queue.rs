@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, anyhow, bail};
 use config::Config;
 use daemon::log;
-use durable::Dir;
+use durable::{Access, Dir};
 use mail::QueueId;
 use spool::{OpenError, Queue, QueueFile, Spool};
 
@@ -46,7 +46,7 @@ pub(crate) fn run(config: &Config, action: &QueueAction) -> Result<ExitCode> {
             keep_log(config)?;
             return handback::run(config, &spool);
         }
-        QueueAction::List { json } => list(&spool, *json)?,
+        QueueAction::List { json } => list(&spool, Path::new(config.text("queue_directory")), *json)?,
         QueueAction::Show { id, json } => show(&spool, id, *json)?,
         QueueAction::Cat { id } => cat(&spool, id)?,
         QueueAction::Flush(which) => return perform(config, &spool, Deed::Flush, which),
@@ -88,11 +88,25 @@ fn all(spool: &Spool, queues: &[Queue]) -> Result<Vec<(Queue, QueueId)>> {
     Ok(found)
 }
 
-fn list(spool: &Spool, json: bool) -> Result<()> {
+/// What programs of this machine dropped and pickup has not taken yet, as `mailq` shows it too. One that is damaged is
+/// pickup's to put aside.
+fn dropped(root: &Path) -> Result<Vec<Report>> {
+    let dir = match Dir::open(&root.join("maildrop")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        dir => dir.context("maildrop cannot be read")?,
+    };
+    let entries = dir.entries().context("maildrop cannot be read")?;
+    let ids = entries.into_iter().filter_map(|entry| QueueId::parse(&entry.name));
+    let files = ids.filter_map(|id| QueueFile::open(&dir, id, Access::Read).ok());
+    Ok(files.map(|file| Report::of("maildrop", &file)).collect())
+}
+
+fn list(spool: &Spool, root: &Path, json: bool) -> Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     let (mut count, mut octets) = (0_u64, 0_u64);
-    for (queue, id) in all(spool, &Queue::ALL)? {
-        let Some(report) = report(spool, queue, id)? else { continue };
+    let queued = all(spool, &Queue::ALL)?.into_iter().map(|(queue, id)| report(spool, queue, id));
+    for report in dropped(root)?.into_iter().map(|report| Ok(Some(report))).chain(queued) {
+        let Some(report) = report? else { continue };
         match (json, count) {
             (true, _) => writeln!(out, "{}", serde_json::to_string(&report)?)?,
             (false, 0) => writeln!(out, "{}\n{report}", report::HEAD)?,
@@ -114,7 +128,7 @@ fn list(spool: &Spool, json: bool) -> Result<()> {
 /// What is known of a message; `None` if it has gone.
 fn report(spool: &Spool, queue: Queue, id: QueueId) -> Result<Option<Report>> {
     match spool.read(queue, id) {
-        Ok(file) => Ok(Some(Report::of(queue, &file))),
+        Ok(file) => Ok(Some(Report::of(queue.name(), &file))),
         Err(OpenError::Gone) => Ok(None),
         Err(OpenError::Damaged(damage)) => Ok(Some(Report::damaged(queue, id, damage))),
         Err(OpenError::Disk(error)) => Err(error).with_context(|| format!("{id} cannot be read")),

@@ -21,6 +21,9 @@ pub(crate) fn run(action: &ConfigAction, dir: &Path) -> Result<()> {
         ConfigAction::Unset { name } => {
             let name = row(name)?.name;
             change(dir, |text| edit::unset(text, name))?;
+            if let Some(source) = load(dir)?.source(name) {
+                eprintln!("warning: {source} still sets {name}");
+            }
         }
         ConfigAction::Show { non_default } => show(&load(dir)?, *non_default),
         ConfigAction::Default { name: Some(name) } => println!("{}", row(name)?.default.describe()),

@@ -42,10 +42,10 @@ struct Waiting {
 }
 
 impl Report {
-    pub(super) fn of(queue: Queue, file: &QueueFile) -> Report {
+    pub(super) fn of(queue_name: &'static str, file: &QueueFile) -> Report {
         let waiting: Vec<Waiting> = file.open_slots().map(|(_, slot)| waiting(slot)).collect();
         Report {
-            queue_name: queue.name(),
+            queue_name,
             queue_id: file.id.name(),
             arrival_time: seconds(file.arrival),
             message_size: file.size(),

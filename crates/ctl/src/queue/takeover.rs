@@ -25,6 +25,9 @@ pub(super) fn run(config: &Config, options: &QueueImport) -> Result<ExitCode> {
     if let Some(pid) = running(root) {
         bail!("Postfix runs (process {pid}) and serves {} itself: systemctl stop postfix", root.display());
     }
+    if !root.is_dir() {
+        bail!("{} is not a directory: name the queue of a Postfix", root.display());
+    }
     let mut files = waiting(root)?;
     if options.held {
         files.extend(files_below(&root.join("hold"))?);

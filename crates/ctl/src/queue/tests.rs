@@ -100,3 +100,17 @@ fn a_message_is_reported_as_in_mailq() {
     assert_eq!(json["recipients"][0]["delay_reason"], "Host not found, try again");
     assert!(report.at_length().contains("user number 1001"));
 }
+
+/// As of programs that hand in mail while the mail system is down.
+#[test]
+fn what_waits_in_maildrop_is_listed() {
+    let queue = Fixture::new();
+    assert!(dropped(queue.root.path()).unwrap().is_empty());
+    let id = queue.message("luke@starwars.univ");
+    fs::create_dir(queue.root.path().join("maildrop")).unwrap();
+    let (from, to) = (queue.root.path().join("incoming"), queue.root.path().join("maildrop"));
+    fs::rename(from.join(id.name()), to.join(id.name())).unwrap();
+    fs::write(to.join("half.tmp"), "").unwrap();
+    let listed: Vec<String> = dropped(queue.root.path()).unwrap().iter().map(ToString::to_string).collect();
+    assert!(listed.len() == 1 && listed[0].starts_with(&id.name()), "{listed:?}");
+}
