@@ -8,7 +8,7 @@ use alloc::string::{String, ToString};
 
 use mail::{Address, Body, Domain, Notify, Ret};
 
-use crate::{Reply, path, xtext};
+use crate::{Reply, path, unitext, xtext};
 
 /// The verbs we know, in the order the session summary lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -300,11 +300,11 @@ fn notify(value: &str) -> Option<Notify> {
     Some(notify)
 }
 
-/// `original-recipient-address = addr-type ";" xtext`
+/// `original-recipient-address = addr-type ";" xtext`, and RFC 6533 §3
 fn orcpt(value: &str) -> Option<String> {
     let (kind, address) = value.split_once(';')?;
     let kind_ok = !kind.is_empty() && kind.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-');
-    let address = xtext::decode(address).filter(|address| !address.is_empty())?;
+    let address = unitext::decode(kind, address).filter(|address| !address.is_empty())?;
     (kind_ok && value.len() <= MAX_ORCPT).then(|| format!("{kind};{address}"))
 }
 

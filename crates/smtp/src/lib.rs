@@ -16,6 +16,7 @@ pub mod reply;
 pub mod rewrite;
 pub mod server;
 pub mod trace;
+pub mod unitext;
 pub mod xtext;
 
 pub use reply::Reply;

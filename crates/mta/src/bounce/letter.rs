@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use mail::date::Moment;
 use mail::{Address, Body, Envelope, QueueId, Recipient, Ret};
+use smtp::unitext::{self, Letters};
 use spool::{QueueFile, Spool};
 
 use super::words::Reader;
@@ -96,12 +97,12 @@ impl Sender {
             let _ = writeln!(text, "Original-Envelope-Id: {}", one_line(envid));
         }
         if let Some(from) = sender {
-            let _ = writeln!(text, "X-Facteur-Sender: rfc822; {from}");
+            let _ = writeln!(text, "X-Facteur-Sender: {}", typed("; ", &from.to_string(), letters(about)));
         }
         let _ = writeln!(text, "Arrival-Date: {}", date(about.arrival));
         for fate in fates {
             text.push('\n');
-            self.report_one(fate, &mut text);
+            self.report_one(fate, letters(about), &mut text);
             if kind == Kind::Delayed {
                 let _ = writeln!(text, "Will-Retry-Until: {}", date(about.arrival + self.lifetime));
             }
@@ -109,13 +110,11 @@ impl Sender {
         text
     }
 
-    /// The group of fields about one recipient (RFC 3464 §2.3).
-    fn report_one(&self, fate: &Fate, text: &mut String) {
-        let _ = writeln!(text, "Final-Recipient: rfc822; {}", shown(&fate.recipient.address));
-        match (&fate.recipient.orcpt, &fate.recipient.original) {
-            (Some(orcpt), _) => drop(writeln!(text, "Original-Recipient: {}", one_line(orcpt))),
-            (None, Some(original)) => drop(writeln!(text, "Original-Recipient: rfc822;{original}")),
-            (None, None) => {}
+    /// The group of fields about one recipient (RFC 3464 §2.3, RFC 6533 §3).
+    fn report_one(&self, fate: &Fate, letters: Letters, text: &mut String) {
+        let _ = writeln!(text, "Final-Recipient: {}", typed("; ", &shown(&fate.recipient.address), letters));
+        if let Some(original) = original(&fate.recipient, letters) {
+            let _ = writeln!(text, "Original-Recipient: {original}");
         }
         let action = match fate.action {
             Action::Failed => "failed",
@@ -140,11 +139,11 @@ impl Sender {
 
     /// The part with the message, or with its headers: for notices that are no failure, for the postmaster, when the sender
     /// asked for no more, or when it is long.
-    fn returned(&self, about: &QueueFile, kind: Kind, reader: Reader) -> io::Result<Vec<u8>> {
+    fn returned(&self, about: &QueueFile, notice: Kind, reader: Reader) -> io::Result<Vec<u8>> {
         let wants_headers = about.envelope.ret == Some(Ret::Headers) && reader == Reader::Sender
             || about.envelope.body == Body::BinaryMime
             || reader == Reader::Postmaster;
-        let whole = kind == Kind::Failed && !wants_headers && about.size() <= self.size_limit;
+        let whole = notice == Kind::Failed && !wants_headers && about.size() <= self.size_limit;
         let limit = if whole { about.size() } else { about.size().min(MAX_HEADERS) };
         let mut octets = vec![0; usize::try_from(limit).map_err(|_| io::ErrorKind::FileTooLarge)?];
         about.file.read_exact_at(&mut octets, about.content.start)?;
@@ -160,9 +159,15 @@ impl Sender {
             octets.truncate(last.unwrap_or(octets.len()));
         }
         let coding = if octets.is_ascii() { "7bit" } else { "8bit" };
-        let head = format!(
-            "Content-Description: Undelivered Message\nContent-Type: {kind}\nContent-Transfer-Encoding: {coding}\n\n"
-        );
+        // The part for a success and the one for a warning are of messages that are not undelivered (yet).
+        let described = match (notice, whole) {
+            (Kind::Failed, true) => "Undelivered Message",
+            (Kind::Failed, false) => "Undelivered Message Headers",
+            (Kind::Delayed | Kind::Delivered, true) => "Message",
+            (Kind::Delayed | Kind::Delivered, false) => "Message Headers",
+        };
+        let head =
+            format!("Content-Description: {described}\nContent-Type: {kind}\nContent-Transfer-Encoding: {coding}\n\n");
         Ok([head.into_bytes(), octets].concat())
     }
 }
@@ -201,6 +206,29 @@ fn shown(address: &Address) -> String {
     let end = local.find(['\\', '|', '/']).filter(|at| *at > 0).unwrap_or(local.len());
     let plain = Address::new(&local[..end], address.domain().cloned()).ok();
     plain.as_ref().unwrap_or(address).to_string()
+}
+
+/// What a report about this message may hold: after SMTPUTF8 it is one of the global kind.
+const fn letters(about: &QueueFile) -> Letters {
+    if about.envelope.smtputf8 { Letters::Utf8 } else { Letters::Ascii }
+}
+
+/// An address with its type in front.
+fn typed(between: &str, address: &str, letters: Letters) -> String {
+    let kind = unitext::kind(address);
+    format!("{kind}{between}{}", unitext::shown(kind, address, letters))
+}
+
+/// To whom the sender wrote, where that is known.
+fn original(recipient: &Recipient, letters: Letters) -> Option<String> {
+    match (&recipient.orcpt, &recipient.original) {
+        (Some(orcpt), _) => {
+            let (kind, address) = orcpt.split_once(';')?;
+            Some(one_line(&format!("{kind};{}", unitext::shown(kind, address, letters))))
+        }
+        (None, Some(original)) => Some(typed(";", &original.to_string(), letters)),
+        (None, None) => None,
+    }
 }
 
 /// Text from outside as one line that a header may hold.

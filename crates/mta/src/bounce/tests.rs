@@ -111,6 +111,35 @@ fn headers_only_when_asked_or_for_a_delay() {
     assert!(text.contains("text/rfc822-headers") && !text.contains("The body."));
 }
 
+#[test]
+fn addresses_beyond_ascii_have_a_type_of_their_own() {
+    let to = Recipient { original: Some(address("été+a@x.fr")), ..Recipient::new(address("é@x.fr")) };
+    let report = |smtputf8| {
+        let envelope = Envelope { smtputf8, ..from_kevin(vec![to.clone()]) };
+        told("", &envelope, (Kind::Failed, &[failed(to.clone(), "gone")])).remove(0)
+    };
+    let global = report(true);
+    let group = "Final-Recipient: utf-8; é@x.fr\nOriginal-Recipient: utf-8;été\\x{2B}a@x.fr\n";
+    assert!(global.contains(group) && global.contains("message/global-delivery-status"), "{global}");
+    let group = "Final-Recipient: utf-8; \\x{E9}@x.fr\nOriginal-Recipient: utf-8;\\x{E9}t\\x{E9}\\x{2B}a@x.fr\n";
+    assert!(report(false).contains(group), "{}", report(false));
+}
+
+#[test]
+fn only_a_failure_speaks_of_an_undelivered_message() {
+    let success = mail::Notify { success: true, failure: true, delay: true };
+    let to = Recipient { notify: Some(success), ..Recipient::new(address("kevin@m3102.com")) };
+    for (kind, action, described) in [
+        (Kind::Failed, Action::Failed, "Undelivered Message"),
+        (Kind::Delayed, Action::Delayed, "Message Headers"),
+        (Kind::Delivered, Action::Delivered, "Message Headers"),
+    ] {
+        let fate = Fate { action, ..failed(to.clone(), "x") };
+        let text = told("", &from_kevin(vec![to.clone()]), (kind, &[fate])).remove(0);
+        assert!(text.contains(&format!("\nContent-Description: {described}\n")), "{text}");
+    }
+}
+
 /// Classes, the sender, what happened; who is told, and as whom.
 #[test]
 fn each_is_told_once_and_nobody_of_a_notice_about_a_notice() {

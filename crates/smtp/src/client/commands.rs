@@ -8,6 +8,7 @@ use mail::{Body, Notify, Recipient, Ret};
 
 use super::Message;
 use super::peer::Peer;
+use crate::unitext::{self, Letters};
 use crate::xtext;
 
 /// MAIL (RFC 5321 §4.1.1.2) with SIZE (RFC 1870), BODY (RFC 6152, RFC 3030), ENVID and RET (RFC 3461), SMTPUTF8 (RFC 6531).
@@ -43,19 +44,21 @@ pub(super) fn mail(message: &Message, peer: &Peer, exact: bool) -> String {
     line
 }
 
-/// RCPT (RFC 5321 §4.1.1.3) with ORCPT and NOTIFY (RFC 3461 §4.1, §4.2).
-pub(super) fn rcpt(recipient: &Recipient, peer: &Peer) -> String {
+/// RCPT (RFC 5321 §4.1.1.3) with ORCPT and NOTIFY (RFC 3461 §4.1, §4.2). `utf8`: MAIL had SMTPUTF8, where the peer takes it.
+pub(super) fn rcpt(recipient: &Recipient, peer: &Peer, utf8: bool) -> String {
     let mut line = format!("RCPT TO:<{}>", recipient.address);
     if peer.dsn {
+        let letters = if peer.smtputf8 && utf8 { Letters::Utf8 } else { Letters::Ascii };
         match (&recipient.orcpt, &recipient.original) {
             (Some(orcpt), _) => {
-                // Only the address is xtext, its type is an atom.
+                // Only the address is encoded, its type is an atom.
                 if let Some((kind, address)) = orcpt.split_once(';') {
-                    let _ = write!(line, " ORCPT={kind};{}", xtext::encode(address));
+                    let _ = write!(line, " ORCPT={}", unitext::orcpt(kind, address, letters));
                 }
             }
             (None, Some(original)) => {
-                let _ = write!(line, " ORCPT=rfc822;{}", xtext::encode(&format!("{original}")));
+                let original = format!("{original}");
+                let _ = write!(line, " ORCPT={}", unitext::orcpt(unitext::kind(&original), &original, letters));
             }
             (None, None) => {}
         }

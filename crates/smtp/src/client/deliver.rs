@@ -120,7 +120,7 @@ impl Session {
         let recipient = delivery.recipient(place);
         let known = recipient.and_then(|index| Some((index, delivery.message.envelope.recipients.get(index)?)));
         let Some((index, recipient)) = known else { return delivery.next = Next::Data };
-        out.extend_from_slice(commands::rcpt(recipient, &self.peer).as_bytes());
+        out.extend_from_slice(commands::rcpt(recipient, &self.peer, delivery.message.envelope.smtputf8).as_bytes());
         delivery.expected.push_back(Command::Rcpt(index));
         delivery.next = Next::Rcpt(place + 1);
     }

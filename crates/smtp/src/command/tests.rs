@@ -99,6 +99,10 @@ fn recipients() {
             orcpt: Some("rfc822;k+x@y".into())
         }
     );
+    for text in ["TO:<k> ORCPT=utf-8;é\\x{2B}x@y", "TO:<k> ORCPT=UTF-8;\\x{E9}\\x{2B}x@y"] {
+        let orcpt = rcpt(text).expect("right").1.orcpt.expect("given");
+        assert_eq!(orcpt.split_once(';').map(|(_, address)| address), Some("é+x@y"), "{text}");
+    }
     assert_eq!(rcpt("TO:<k> NOTIFY=NEVER").expect("right").1.notify, Some(Notify::default()));
     for text in ["TO:<>", "TO:<a b>"] {
         assert!(matches!(rcpt(text), Err(BadPath::Address(..))), "{text}");
