@@ -11,12 +11,14 @@ pub mod generate;
 mod machine;
 pub mod mailbox;
 mod network;
+mod own;
 pub mod param;
 mod resolve;
 mod value;
 mod yaml;
 
 pub use network::Networks;
+pub use own::{Destinations, Interfaces};
 
 use std::collections::HashMap;
 use std::fmt;

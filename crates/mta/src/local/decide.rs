@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use accounts::{Account, Accounts};
-use config::Config;
+use config::{Config, Destinations};
 use handover::aliases::Live;
 use handover::{Expansion, Order, Outcome, Target, What};
 use mail::{Address, Domain, EnhancedStatus};
@@ -15,7 +15,7 @@ use super::expand::{self, Expander, Leaf, LeafPart, Part, split_extension};
 pub struct Decider {
     aliases: Live,
     accounts: Accounts,
-    destinations: Vec<String>,
+    destinations: Destinations,
     delimiter: String,
     luser_relay: String,
     default_privs: String,
@@ -70,7 +70,7 @@ impl Decider {
         Self {
             aliases: Live::new(&config.list("alias_maps")),
             accounts: crate::set_up::accounts(config),
-            destinations: config.list("mydestination").iter().map(|domain| domain.to_lowercase()).collect(),
+            destinations: config.destinations(),
             delimiter: config.text("recipient_delimiter").to_owned(),
             luser_relay: config.text("luser_relay").to_owned(),
             default_privs: config.text("default_privs").to_owned(),
@@ -97,8 +97,7 @@ impl Decider {
 
     fn name(&self, local: &str, recipient: &Address) -> Decision {
         let domain = recipient.domain().cloned();
-        let ours =
-            |of: &Domain| Some(of) == domain.as_ref() || self.destinations.iter().any(|name| name == of.as_str());
+        let ours = |of: &Domain| Some(of) == domain.as_ref() || self.destinations.contains(of.as_str());
         let expander =
             Expander { aliases: &self.aliases, ours: &ours, domain: domain.as_ref(), delimiter: &self.delimiter };
         let Some(key) = expander.key(local) else { return self.account(local, recipient, What::User) };

@@ -254,7 +254,8 @@ impl Delivery {
         let ours = order.hop.dialect == Dialect::Smtp && attempt.plan.target.port == finding.own_port;
         let domain = match &attempt.plan.target.place {
             Place::Domain(name) | Place::Host(name) => Some(name.clone()),
-            Place::Address(_) | Place::Socket(_) => None,
+            Place::Address(address) => Some(format!("[{address}]")),
+            Place::Socket(_) => None,
         };
         Ok(client::Settings {
             dialect: match order.hop.dialect {
