@@ -462,6 +462,32 @@ def own_logins():
             same({c.split()[1] for c in hop.commands if c.startswith("AUTH")}, {"LOGIN"})
 
 
+def host_logins():
+    """The login for a host is found by the name of the host, and for a sender also without his extension."""
+    users = {"first": "one", "kevin": "two"}
+    system = started(smtp_sasl_auth_enable="yes", smtp_sender_dependent_authentication="yes", smtp_sasl_mechanism_filter="login", smtp_sasl_security_options="")
+    port = 25 + system.offset
+    records = {"a.example": {MX: [(10, "mx1.a.example")]}, "mx1.a.example": {A: ["127.0.0.2"]}}
+    with Names(records) as names, NextHop(host="127.0.0.2", port=port, users=users, name="mx1.a.example") as hop:
+        lines = "mx1.a.example first:one\nkevin@m3102.com kevin:two\n"
+        system.configure(dns_servers=names.server, smtp_tcp_port=port, smtp_sasl_password_maps=put(system, "passwords", lines))
+        with system:
+            for sender in ("toto@m3102.com", "kevin+news@m3102.com", "foo@m3102.com"):
+                system.sendmail("-f", sender, "a@a.example", text="Subject: x\n\nx\n")
+                system.wait("an empty queue", lambda: system.queued() == 0)
+            same([mail.user for mail in hop.wait(3)], ["first", "kevin", "first"])
+            same(hop.connections, 2)
+
+
+def lists():
+    """Next hops of a list are tried in turn; a refusal for good ends that."""
+    with NextHop(rcpt=["450 4.2.1 later", "550 5.1.1 who?"]) as first, NextHop() as second:
+        with started(relayhost=f"[127.0.0.1]:1, [127.0.0.1]:{first.port} [127.0.0.1]:{second.port}") as system:
+            told(system, system.send("a@far.example"), rf"relay=127\.0\.0\.1\[127\.0\.0\.1\]:{second.port}, .*status=sent \(.*\)")
+            told(system, system.send("b@far.example"), r"dsn=5\.1\.1, status=bounced \(.*\)")
+            same([mail.to() for mail in second.wait(1)], [["a@far.example"]])
+
+
 def killed():
     """kill -9 of smtp in the middle of 500 messages: all arrive, and copies are bounded by what was under way."""
     count = 500
@@ -514,4 +540,4 @@ def two_systems():
 
 
 if __name__ == "__main__":
-    run(relayhost, refusals, nobody_there, name_servers, limits, tls, tls_policies, wrapped, login, own_logins, reuse, slow_goodbye, manners, lmtp, local_lmtp, generic, killed, two_systems)
+    run(relayhost, refusals, nobody_there, name_servers, limits, tls, tls_policies, wrapped, login, own_logins, host_logins, lists, reuse, slow_goodbye, manners, lmtp, local_lmtp, generic, killed, two_systems)

@@ -114,6 +114,33 @@ def binary():
         same([line for line in lines if line.startswith((b"To:", b"From:"))], [b"To: new@m3102.com", b"From: MAILER-DAEMON@m3102.com"])
 
 
+def own_addresses():
+    """Our addresses in brackets are ours (RFC 1123 section 5.2.17), and no next hop; numbers without brackets are no domain."""
+    with System(services=["master"], mynetworks="127.0.0.1/32", proxy_interfaces="192.0.2.7") as system:
+        system.configure(smtp_tcp_port=system.offset + 25, transport_maps="inline:{loop.org=smtp:[127.0.0.1]}")
+        system.stop("master")
+        system.start("master")
+        outside = system.connect(25, source="127.0.0.2")
+        outside.expect(None, "220")
+        outside.expect("EHLO pc", "250")
+        outside.expect("MAIL FROM:<a@b.c>", "250")
+        outside.expect("RCPT TO:<nobodyx@[127.0.0.1]>", "550 5.1.1")
+        outside.expect("RCPT TO:<kevin@[192.0.2.8]>", "454 4.7.1")
+        outside.expect("RCPT TO:<kevin@[192.0.2.7]>", "250 2.1.5")
+        outside.expect("RCPT TO:<toto@[127.0.0.1]>", "250 2.1.5")
+        outside.expect("DATA", "354")
+        outside.expect("Subject: us\r\n\r\nx\r\n.", "250")
+        system.wait_mails("kevin", 1)
+        system.wait_mails("toto", 1)
+        inside = system.smtp()
+        inside.expect("EHLO pc", "250")
+        inside.expect("MAIL FROM:<kevin@m3102.com>", "250")
+        inside.expect("RCPT TO:<x@127.0.0.1>", "501 5.1.3 <x@127.0.0.1>: Bad recipient address syntax")
+        inside.expect("RSET", "250")
+        system.send("x@loop.org", session=inside)
+        system.wait_log(r"to=<x@loop\.org>, .*status=bounced \(mail for \[127\.0\.0\.1\] loops back to myself\)")
+
+
 def relaying():
     """To other domains only from our networks or after AUTH."""
     with System(services=["master"], mynetworks="127.0.0.1/32", relay_domains="partner.example") as system:
@@ -281,4 +308,4 @@ def full_disk():
         system.wait("room again", taken)
 
 
-run(by_hand, line_feeds, binary, relaying, tls_and_passwords, certificate, reload, deaths, start_and_stop, full_disk)
+run(by_hand, line_feeds, binary, own_addresses, relaying, tls_and_passwords, certificate, reload, deaths, start_and_stop, full_disk)

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use config::Config;
+use config::{Config, Destinations};
 use mail::{Address, Domain};
 use tables::View;
 use tables::address::{Hit, Key};
@@ -10,7 +10,7 @@ use tables::address::{Hit, Key};
 /// Our domains, and how local parts are divided.
 #[derive(Debug)]
 pub(crate) struct Home {
-    destinations: HashSet<String>,
+    destinations: Destinations,
     pub(crate) origin: Domain,
     delimiters: String,
     propagate: HashSet<String>,
@@ -18,9 +18,8 @@ pub(crate) struct Home {
 
 impl Home {
     pub(crate) fn new(config: &Config) -> Self {
-        let domain = |text: &String| Domain::parse(text).ok().map(|domain| domain.as_str().to_owned());
         Self {
-            destinations: config.list("mydestination").iter().filter_map(domain).collect(),
+            destinations: config.destinations(),
             origin: Domain::parse(config.text("myorigin"))
                 .or_else(|_| Domain::parse(config.text("myhostname")))
                 .or_else(|_| Domain::parse("localhost"))

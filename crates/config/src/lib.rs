@@ -11,6 +11,7 @@ pub mod generate;
 mod machine;
 pub mod mailbox;
 mod network;
+mod own;
 pub mod param;
 mod place;
 mod resolve;
@@ -18,6 +19,7 @@ mod value;
 mod yaml;
 
 pub use network::Networks;
+pub use own::{Destinations, Interfaces};
 
 use std::collections::HashMap;
 use std::fmt;

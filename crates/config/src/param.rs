@@ -49,7 +49,7 @@ pub enum Kind {
     /// A list of names, in which an item may be a table whose keys are the names.
     Names,
     /// A next hop: `[host]:port`, an address or a domain; or nothing.
-    NextHop,
+    NextHops,
     /// A whole number within these bounds.
     Number(u64, u64),
     /// One absolute file name, or nothing; Dovecot's `<` in front is dropped.
@@ -122,7 +122,7 @@ impl Kind {
             Kind::List => "list".into(),
             Kind::Location => "maildir:PATH or mbox:PATH:INBOX=FILE".into(),
             Kind::Networks => "list of networks".into(),
-            Kind::NextHop => "[host], [host]:port or a domain".into(),
+            Kind::NextHops => "list of [host], [host]:port or domains".into(),
             Kind::Number(low, u64::MAX) => format!("number from {low}"),
             Kind::Number(low, high) => format!("number from {low} to {high}"),
             Kind::Path => "file name".into(),
@@ -171,7 +171,7 @@ const fn machine(name: &'static str, default: Default, programs: &'static str, h
 }
 
 use Kind::{
-    Bytes, Choice, Choices, Domains, Files, Flag, HomeFile, Interfaces, List, Location, Names, Networks, NextHop,
+    Bytes, Choice, Choices, Domains, Files, Flag, HomeFile, Interfaces, List, Location, Names, Networks, NextHops,
     Number, Path, Raw, Sockets, Tables, Text, Time,
 };
 use Unit::{Day, Hour, Minute, Second};
@@ -236,7 +236,7 @@ pub static TABLE: &[Param] = &[
     row("ignore_mx_lookup_error", Flag, "no", "smtp", "When nobody can say whether a domain has MX records, try the host of that name."),
     row("imap_idle_notify_interval", Time(Minute), "2m", "imapd", "How often a waiting IDLE client hears `* OK Still here`."),
     row("imap_max_line_length", Bytes, "64K", "imapd", "Longest IMAP command line."),
-    row("inet_interfaces", Interfaces, "all", "master smtpd", "Addresses SMTP listens on: all, loopback-only, names or addresses."),
+    row("inet_interfaces", Interfaces, "all", "master smtpd qmgr smtp local facteur", "Addresses SMTP listens on: all, loopback-only, names or addresses. In brackets they are domains of ours."),
     row("inet_protocols", Choices(&["all", "ipv4", "ipv6"]), "all", "master popd imapd", "Which internet protocols are used."),
     row("initial_destination_concurrency", Number(1, 10_000), "5", "qmgr", "Deliveries at one time to a next hop of which nothing is known yet."),
     row("line_length_limit", Bytes, "2048", "smtpd", "Longest SMTP command line."),
@@ -282,7 +282,7 @@ pub static TABLE: &[Param] = &[
     row("postfix_directory", Path, "", DAEMONS, "Postfix's main.cf there counts too, before conf.d; empty means it does not."),
     row("propagate_unmatched_extensions", Choices(&["alias", "canonical", "forward", "generic", "include", "virtual"]), "canonical, virtual", "smtpd pickup qmgr smtp facteur", "Which tables (canonical, virtual, generic) hand the extension of user+extension on to what they find; the other words are accepted without effect."),
     row("protocols", Choices(&["imap", "pop3"]), "imap pop3", "popd imapd facteur", "Which of the readers' services run."),
-    row("proxy_interfaces", List, "", "smtp facteur", "Addresses from which a router passes mail on to us; mail is not sent there again."),
+    row("proxy_interfaces", List, "", "smtpd qmgr smtp local facteur", "Addresses from which a router passes mail on to us; mail is not sent there again. In brackets they are domains of ours."),
     row("qmgr_message_active_limit", Number(1, 10_000_000), "20000", "qmgr", "Most messages in delivery at one time."),
     row("queue_directory", Path, "/var/spool/facteur", "master smtpd pickup qmgr local sendmail mailq facteur", "The queue."),
     row("queue_minfree", Bytes, "0", "smtpd", "Refuse mail when the queue's file system has less than this left; at least one and a half times message_size_limit is kept in any case."),
@@ -299,7 +299,7 @@ pub static TABLE: &[Param] = &[
     row("relay_initial_destination_concurrency", Number(1, 10_000), "$initial_destination_concurrency", "qmgr", "As initial_destination_concurrency, for the transport relay (mail for relay_domains)."),
     row("relay_recipient_maps", Tables, "", "smtpd facteur", "Tables of who has mail in relay_domains; empty means everybody."),
     row("relay_transport", Text, "relay", "qmgr", "How mail for relay_domains goes; as default_transport."),
-    row("relayhost", NextHop, "", "qmgr", "Where all mail for other machines is sent: `[host]:port` or a domain."),
+    row("relayhost", NextHops, "", "qmgr", "Where all mail for other machines is sent: `[host]:port` or a domain; of several, each is tried in turn."),
     row("remote_header_rewrite_domain", Text, "", "smtpd", "Added to bare names in header fields of mail from outside, which are then rewritten like those of our users; empty leaves them alone."),
     row("run_directory", Path, "/run/facteur", "master popd imapd facteur", "Where process numbers and the readers' sockets are."),
     row("sender_bcc_maps", Tables, "", "smtpd pickup facteur", "Tables of addresses that get copies of mail from a sender."),
@@ -339,7 +339,7 @@ pub static TABLE: &[Param] = &[
     row("smtp_sasl_auth_enable", Flag, "no", "smtp", "Log in where smtp_sasl_password_maps has a password."),
     row("smtp_sasl_auth_soft_bounce", Flag, "yes", "smtp", "Mail waits when a server refuses the password, instead of bouncing."),
     row("smtp_sasl_mechanism_filter", List, "", "smtp", "Ways to log in that may be used (scram-sha-256, plain, login, xoauth2); empty means all but xoauth2, for which the password is an access token."),
-    row("smtp_sasl_password_maps", Tables, "", "smtp", "Tables of `next-hop user:password`; not readable by others than owner and group."),
+    row("smtp_sasl_password_maps", Tables, "", "smtp", "Tables of `host user:password` or `next-hop user:password`; not readable by others than owner and group."),
     row("smtp_sasl_security_options", Choices(&["noanonymous", "noplaintext"]), "noplaintext, noanonymous", "smtp", "What is avoided when logging in without TLS: passwords that can be overheard (noplaintext)."),
     row("smtp_sasl_tls_security_options", Choices(&["noanonymous", "noplaintext"]), "noanonymous", "smtp", "What is avoided when logging in under TLS."),
     row("smtp_sender_dependent_authentication", Flag, "no", "smtp", "Look for the sender in smtp_sasl_password_maps first."),

@@ -5,6 +5,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Component, Path};
 
+use crate::value::items;
+
 /// `Maildir/` or `Mailbox`: something below the home. A slash in front means no other place, as in Postfix.
 pub(crate) fn in_home(text: &str) -> Result<(), String> {
     let text = text.trim();
@@ -37,10 +39,13 @@ pub(crate) fn location(text: &str) -> Result<(), String> {
     Err(format!("\"{text}\" is not a place: write maildir:~/Maildir or mbox:~/mail:INBOX=/var/mail/%u"))
 }
 
-/// `domain`, `domain:port`, `[host]`, `[host]:port`, an address.
-pub(crate) fn next_hop(text: &str) -> Result<(), String> {
-    let text = text.trim();
-    if text.is_empty() || text.parse::<IpAddr>().is_ok() {
+/// Each `domain`, `domain:port`, `[host]`, `[host]:port` or an address.
+pub(crate) fn next_hops(text: &str) -> Result<(), String> {
+    items(text).try_for_each(next_hop)
+}
+
+fn next_hop(text: &str) -> Result<(), String> {
+    if text.parse::<IpAddr>().is_ok() {
         return Ok(());
     }
     let wrong =
@@ -75,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn next_hops() {
+    fn next_hops_of_a_list() {
         for right in [
             "",
             "example.org.",
@@ -88,11 +93,13 @@ mod tests {
             "[::1]",
             "::1",
             "smtp_host",
+            "[a], [b]",
+            "a b:26",
         ] {
-            assert_eq!(next_hop(right), Ok(()));
+            assert_eq!(next_hops(right), Ok(()), "{right}");
         }
-        for wrong in ["[smtp.x", "x:abc", "[x]:99999", "a b", "[]", "[a]25", "a:0", "a..b", "[a], [b]", "a@b", "/x"] {
-            assert!(next_hop(wrong).is_err(), "{wrong}");
+        for wrong in ["[smtp.x", "x:abc", "[x]:99999", "[]", "[a]25", "a:0", "a..b", "[a], [b", "a@b", "/x"] {
+            assert!(next_hops(wrong).is_err(), "{wrong}");
         }
         assert_eq!(
             next_hop("[x]:99999").unwrap_err(),

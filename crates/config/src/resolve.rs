@@ -167,7 +167,7 @@ fn written(entry: &Entry, kind: Kind) -> Result<String, String> {
         Kind::Choices(_) | Kind::Domains | Kind::Files | Kind::Interfaces | Kind::List => true,
         Kind::Names | Kind::Networks | Kind::Raw | Kind::Sockets | Kind::Tables => true,
         Kind::Bytes | Kind::Choice(_) | Kind::Domain | Kind::Flag | Kind::Number(..) => false,
-        Kind::HomeFile | Kind::Location | Kind::NextHop | Kind::Path | Kind::Text | Kind::Time(_) => false,
+        Kind::HomeFile | Kind::Location | Kind::NextHops | Kind::Path | Kind::Text | Kind::Time(_) => false,
     };
     if entry.is_list && !takes_list {
         return Err("takes one value, not a list".into());

@@ -22,7 +22,7 @@ pub(crate) fn check(kind: Kind, text: &str) -> Result<(), String> {
         Kind::Location => place::location(text),
         Kind::Names => tables::Names::check(text),
         Kind::Networks => items(text).try_for_each(|item| network::parse(item).map(drop)),
-        Kind::NextHop => place::next_hop(text),
+        Kind::NextHops => place::next_hops(text),
         Kind::Number(low, high) => number(text, low, high).map(drop),
         Kind::Path => path(text),
         Kind::Sockets => items(text).try_for_each(|item| socket(item).map(drop)),

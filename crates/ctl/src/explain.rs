@@ -183,9 +183,7 @@ impl Walk<'_> {
     /// What leaves this machine enters anew.
     fn forwarded(&mut self, to: &Address, depth: usize) -> Result<()> {
         let mut trail = Trail::new();
-        let ours = to.domain().is_none_or(|domain| {
-            self.config.list("mydestination").iter().any(|it| it.eq_ignore_ascii_case(domain.as_str()))
-        });
+        let ours = to.domain().is_none_or(|domain| self.config.destinations().contains(domain.as_str()));
         let ends = if ours { vec![to.clone()] } else { self.now.expand(to, &mut trail)? };
         show(depth, &trail);
         ends.iter().try_for_each(|end| self.follow(end, depth + 1))

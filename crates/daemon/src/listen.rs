@@ -44,19 +44,6 @@ pub fn interfaces(list: &[String]) -> Result<Vec<IpAddr>, Error> {
     Ok(found)
 }
 
-/// The addresses of this machine's interfaces that are up.
-///
-/// # Errors
-/// The system's.
-pub fn own_addresses() -> io::Result<Vec<IpAddr>> {
-    let address = |interface: nix::ifaddrs::InterfaceAddress| {
-        let address = interface.address?;
-        let v4 = address.as_sockaddr_in().map(|a| IpAddr::V4(a.ip()));
-        v4.or_else(|| address.as_sockaddr_in6().map(|a| IpAddr::V6(a.ip())))
-    };
-    Ok(nix::ifaddrs::getifaddrs()?.filter_map(address).collect())
-}
-
 /// Binds one port on each address. An IPv6 address on a machine without IPv6 is passed over if another one works.
 ///
 /// # Errors

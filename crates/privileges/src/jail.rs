@@ -42,6 +42,8 @@ pub enum Exec<'a> {
 pub enum Network {
     /// Only local (unix) sockets.
     Deny,
+    /// Local sockets, and those by which the kernel tells which addresses this machine has.
+    Look,
     /// As anybody.
     Allow,
 }
@@ -95,10 +97,15 @@ fn restrict_calls(jail: &Jail<'_>) -> Result<(), String> {
         rules.insert(libc::SYS_execve, Vec::new());
         rules.insert(libc::SYS_execveat, Vec::new());
     }
-    if jail.network == Network::Deny {
-        let other =
-            SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, AF_UNIX).map_err(|e| e.to_string())?;
-        rules.insert(libc::SYS_socket, vec![SeccompRule::new(vec![other]).map_err(|e| e.to_string())?]);
+    let refused = match jail.network {
+        Network::Deny => vec![socket_rule(&[(0, AF_UNIX)])?],
+        Network::Look => {
+            vec![socket_rule(&[(0, AF_UNIX), (0, AF_NETLINK)])?, socket_rule(&[(0, AF_UNIX), (2, NETLINK_ROUTE)])?]
+        }
+        Network::Allow => Vec::new(),
+    };
+    if !refused.is_empty() {
+        rules.insert(libc::SYS_socket, refused);
     }
     let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(|e| e.to_string())?;
     let refused = SeccompAction::Errno(EPERM);
@@ -107,7 +114,18 @@ fn restrict_calls(jail: &Jail<'_>) -> Result<(), String> {
     seccompiler::apply_filter_all_threads(&program).map_err(|e| e.to_string())
 }
 
+/// Meets `socket` when none of these arguments has this value.
+fn socket_rule(unlike: &[(u8, u64)]) -> Result<SeccompRule, String> {
+    let condition = |(argument, value): &(u8, u64)| {
+        SeccompCondition::new(*argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, *value)
+    };
+    let conditions = unlike.iter().map(condition).collect::<Result<_, _>>().map_err(|e| e.to_string())?;
+    SeccompRule::new(conditions).map_err(|e| e.to_string())
+}
+
 const AF_UNIX: u64 = 1;
+const AF_NETLINK: u64 = 16;
+const NETLINK_ROUTE: u64 = 0;
 const EPERM: u32 = 1;
 
 /// System calls none of our jailed programs has a use for, and that exploits like.

@@ -7,6 +7,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, exit};
 
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use privileges::{Error, Exec, Jail, Network, User, as_group, become_user, become_user_in, is_root, jail};
 
 /// Runs this test in a child and returns true, or returns false in that child.
@@ -105,6 +106,24 @@ fn the_jail_holds() {
             eprintln!("jail: {what}; lacking {lacking:?}");
             exit(1);
         }
+    }
+    exit(0);
+}
+
+#[test]
+fn a_jail_may_see_the_addresses_of_the_machine() {
+    if in_child("a_jail_may_see_the_addresses_of_the_machine") {
+        return;
+    }
+    let lacking = jail(&Jail { read_only: &[], read_write: &[], exec: Exec::Never, network: Network::Look });
+    let calls = !lacking.iter().any(|text| text.contains("seccomp"));
+    let netlink = |protocol| socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol).is_ok();
+    let seen = netlink(SockProtocol::NetlinkRoute) && std::os::unix::net::UnixStream::pair().is_ok();
+    let more = netlink(SockProtocol::NetlinkKObjectUEvent)
+        || TcpStream::connect("127.0.0.1:9").is_err_and(|e| e.kind() != ErrorKind::PermissionDenied);
+    if !seen || calls && more {
+        eprintln!("jail: seen {seen}, more {more}; lacking {lacking:?}");
+        exit(1);
     }
     exit(0);
 }

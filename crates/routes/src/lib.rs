@@ -3,6 +3,7 @@
 //! | the address's domain is in | transport | next hop |
 //! |---|---|---|
 //! | `mydestination`, or none, or one of our addresses in brackets | `local_transport` | – |
+//! | an address without brackets | – | none: it is refused |
 //! | `virtual_alias_domains` | – | none: whoever is an alias has become somebody else |
 //! | `virtual_mailbox_domains` | `virtual_transport` | the domain |
 //! | `relay_domains`, or below one of them | `relay_transport` | `sender_dependent_relayhost_maps`, `relayhost`, the domain |
@@ -12,7 +13,9 @@
 //! second and third. A transport in `defer_transports` waits. What is decided depends on nothing but the configuration, the
 //! tables and the two addresses; a table that cannot be read is a reason to wait, never another way.
 
-use config::Config;
+use std::net::Ipv4Addr;
+
+use config::{Config, Destinations};
 use handover::Outcome;
 use handover::relay::{Dialect, Hop};
 use mail::{Address, EnhancedStatus};
@@ -54,7 +57,7 @@ pub struct Route {
 /// The settings about routes.
 #[derive(Debug)]
 pub struct Router {
-    ours: Vec<String>,
+    ours: Destinations,
     virtual_domains: Vec<String>,
     aliased: Names,
     relayed: Vec<String>,
@@ -89,7 +92,7 @@ impl Router {
         let domains = |name: &str| config.list(name).iter().map(|domain| domain.to_lowercase()).collect();
         let transport = |name: &str| config.text(name).to_owned();
         Self {
-            ours: domains("mydestination"),
+            ours: config.destinations(),
             virtual_domains: domains("virtual_mailbox_domains"),
             aliased: config.names("virtual_alias_domains"),
             relayed: domains("relay_domains"),
@@ -147,13 +150,17 @@ impl Router {
             let text = "User unknown in virtual alias table".to_owned();
             return Ok(Way::Settled(Outcome::Bounced(EnhancedStatus::new(5, 1, 1), text)));
         }
+        if matches!(class, Class::Relayed | Class::Other) && is_numeric(domain) {
+            because.note("an address without brackets", domain);
+            return Ok(Way::Settled(Outcome::Bounced(EnhancedStatus::new(5, 1, 3), "bad address syntax".to_owned())));
+        }
         let chosen = match class {
             Class::Ours => &self.local,
             Class::Virtual => &self.virtual_transport,
             Class::Relayed => &self.relay,
             Class::Other => &self.default,
         };
-        because.note(class.reason(), domain);
+        because.note(self.reason(class, domain), domain);
         let mut said = Said::of(chosen);
         because.note(class.setting(), chosen);
         // local delivers by user: what its next hop says is nobody's host.
@@ -177,10 +184,15 @@ impl Router {
         Ok(self.by_transport(said.transport, hop))
     }
 
+    /// Which setting says so; for an address, where it is ours.
+    fn reason(&self, class: Class, domain: &str) -> &'static str {
+        if class == Class::Ours && self.ours.has_as_address(domain) { "inet_interfaces" } else { class.reason() }
+    }
+
     fn class(&self, domain: &str) -> Class {
         let has = |list: &[String]| list.iter().any(|name| name == domain);
         let below = |list: &[String]| parents(domain).any(|parent| list.iter().any(|name| name == parent));
-        if domain.is_empty() || has(&self.ours) {
+        if domain.is_empty() || self.ours.contains(domain) {
             Class::Ours
         } else if has(&self.virtual_domains) {
             Class::Virtual
@@ -265,6 +277,12 @@ fn by_name(transport: &str, hop: String) -> Way {
             Way::Settled(Outcome::Deferred(EnhancedStatus::new(4, 3, 5), text))
         }
     }
+}
+
+/// Whether a domain is an address without its brackets, which is no domain of anybody (Postfix: `resolve_numeric_domain = no`).
+#[must_use]
+pub fn is_numeric(domain: &str) -> bool {
+    domain.parse::<Ipv4Addr>().is_ok()
 }
 
 /// What a transport speaks that hands mail to next hops. As services in Postfix's `master.cf` have names of their own

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use accounts::{Account, Accounts};
-use config::Config;
+use config::{Config, Destinations};
 use handover::aliases::Live;
 use handover::{Expansion, Order, Outcome, Target, What, item};
 use mail::{Address, EnhancedStatus};
@@ -18,7 +18,7 @@ pub struct Decider {
     aliases: Live,
     includes: Includes,
     accounts: Accounts,
-    destinations: Vec<String>,
+    destinations: Destinations,
     delimiter: String,
     luser_relay: String,
     default_privs: String,
@@ -74,7 +74,7 @@ impl Decider {
             aliases: Live::new(&config.list("alias_maps")),
             includes: Includes::new(config.text("default_privs")),
             accounts: crate::set_up::accounts(config),
-            destinations: config.list("mydestination").iter().map(|domain| domain.to_lowercase()).collect(),
+            destinations: config.destinations(),
             delimiter: config.text("recipient_delimiter").to_owned(),
             luser_relay: config.text("luser_relay").to_owned(),
             default_privs: config.text("default_privs").to_owned(),

@@ -2,6 +2,7 @@
 //!
 //! A leaf that is no plain address becomes a recipient of its own under a name as [`handover::item`] makes it.
 
+use config::Destinations;
 use handover::aliases::Live;
 use handover::item::{self, List};
 use handover::{Target, target};
@@ -28,8 +29,8 @@ pub struct Expander<'a> {
     pub aliases: &'a Live,
     /// What they include.
     pub includes: &'a Includes,
-    /// Our domains, in small letters.
-    pub destinations: &'a [String],
+    /// Our domains.
+    pub destinations: &'a Destinations,
     /// The domain of new local addresses; ours too.
     pub domain: Option<&'a Domain>,
     /// `recipient_delimiter`.
@@ -107,7 +108,7 @@ impl Expander<'_> {
     }
 
     fn is_ours(&self, domain: &Domain) -> bool {
-        Some(domain) == self.domain || self.destinations.iter().any(|name| name == domain.as_str())
+        Some(domain) == self.domain || self.destinations.contains(domain.as_str())
     }
 
     /// What a list holds. Of its text nothing is told: whoever owns the list need not be who may read it.
@@ -210,7 +211,8 @@ mod tests {
         assert_eq!(aliases.refresh(), []);
         std::fs::remove_file(&path).expect("removed");
         let domain = Domain::parse("m3102.com").expect("a domain");
-        let (includes, destinations) = (Includes::new("nobody"), ["m3102.com".to_owned()]);
+        let config = config::Config::parse(std::path::Path::new("/"), "mydestination: m3102.com\n").expect("sound");
+        let (includes, destinations) = (Includes::new("nobody"), config.destinations());
         let expander = Expander {
             aliases: &aliases,
             includes: &includes,

@@ -1,6 +1,6 @@
 //! `qmgr`: owns the queue; decides what goes when, by which way and to whom, and what the sender is told.
 //!
-//! Runs as: `mail_owner`, jailed, without the net. May read and write: the queue (not mailboxes, not passwords). Speaks
+//! Runs as: `mail_owner`, jailed, without the net but for the addresses of this machine. May read and write: the queue (not mailboxes, not passwords). Speaks
 //! to: smtpd, whose small messages it delivers at once, over `QUEUE/private/prompt`; `local` over `QUEUE/private/local`,
 //! `smtp` over `QUEUE/private/smtp`; hears wake-ups and the operator on `QUEUE/public/qmgr`, tells of destinations on
 //! `QUEUE/public/destinations`. Exits with 0 on SIGTERM (what is with `local` and `smtp` may finish first, for a few
@@ -73,7 +73,7 @@ fn start(dir: &Path) -> Result<(), String> {
     readable.push(dir);
     let tables = directories(&config);
     readable.extend(tables.iter().map(PathBuf::as_path));
-    let jail = Jail { read_only: &readable, read_write: &[queue], exec: Exec::Never, network: Network::Deny };
+    let jail = Jail { read_only: &readable, read_write: &[queue], exec: Exec::Never, network: Network::Look };
     set_up::give_up_power(&config, &jail).map_err(|e| e.to_string())?;
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let root = Dir::open(queue).map_err(|e| format!("{}: {e}", queue.display()))?;

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use config::Config;
-use mail::{Address, Domain};
+use mail::Address;
 
 use super::Exit;
 use super::options::Options;
@@ -41,9 +41,7 @@ pub(super) fn run(options: &Options, config: &Config) -> Result<(), Exit> {
 }
 
 fn verdict(address: &Address, config: &Config) -> Result<Verdict, Exit> {
-    let ours =
-        |domain: &Domain| config.list("mydestination").iter().any(|name| name.eq_ignore_ascii_case(domain.as_str()));
-    if address.domain().is_some_and(|domain| !ours(domain)) {
+    if address.domain().is_some_and(|domain| !config.destinations().contains(domain.as_str())) {
         return Ok(Verdict::Elsewhere);
     }
     let mut aliases = Live::new(&config.list("alias_maps"));

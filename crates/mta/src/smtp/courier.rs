@@ -55,6 +55,8 @@ pub(super) enum Handshake {
 pub(super) struct Terms {
     pub(super) key: Key,
     pub(super) host: Host,
+    /// Who we are there.
+    pub(super) user: Option<String>,
     pub(super) port: u16,
     pub(super) level: Level,
     /// `smtp_tls_loglevel`
@@ -183,8 +185,9 @@ impl Courier {
             return Answer::Finish;
         }
         self.resting = true;
-        let address = self.terms.host.address.clone();
-        self.pool.rest(&self.terms.key, Warm { number: self.number, mail: self.mail.0.clone(), address });
+        let Terms { key, host, user, .. } = &self.terms;
+        let (host, user) = (host.clone(), user.clone());
+        self.pool.rest(key, Warm { number: self.number, mail: self.mail.0.clone(), host, user });
         Answer::Later
     }
 

@@ -1,8 +1,9 @@
 //! One order, from its arrival to the last word about each recipient.
 //!
-//! A connection at rest first; else the hosts in turn: at most `smtp_mx_session_limit` that talk, and those that cannot be reached
-//! cost nothing but time. Recipients that one host puts off are tried at the next. With TLS that may be left out, a host with
-//! which the handshake fails is tried again in clear at once.
+//! The next hops of a list take their turn; what is not settled at one is tried at the next. For each, a connection at rest
+//! first; else the hosts in turn: at most `smtp_mx_session_limit` that talk, and those that cannot be reached cost nothing but
+//! time. Recipients that one host puts off are tried at the next. With TLS that may be left out, a host with which the
+//! handshake fails is tried again in clear at once.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use daemon::connect::{self, Socket};
 use daemon::pump::{self, Handshake as OurPart, Options};
 use daemon::tls::client::{Client, Wanted};
 use handover::Outcome;
-use handover::relay::Dialect;
+use handover::relay::{Dialect, Hop};
 use mail::EnhancedStatus;
 use sasl::client::Login;
 use smtp::client::{self, Host, Myself, Session, TlsWish, text};
@@ -22,13 +23,14 @@ use tokio::sync::oneshot;
 use super::courier::{Courier, Handshake, Parcel, Reuse, Terms, Verdict};
 use super::exit::Changes;
 use super::find::Lost;
-use super::hop::{Place, Target};
+use super::hop::{self, Place, Target};
 use super::hosts::Candidate;
 use super::ledger::{Ledger, Others};
+use super::logins::Choice;
 use super::names::Names;
 use super::nature;
 use super::policy::{Level, Policy};
-use super::pool::Key;
+use super::pool::{Key, Warm};
 use super::settings::Settings;
 
 /// A delivery under way.
@@ -40,13 +42,23 @@ pub(super) struct Delivery {
 
 /// What is known of the next hop before any host is.
 struct Plan {
+    /// Whether another next hop is left.
+    others: Others,
     target: Target,
     policy: Policy,
     /// `None`: no TLS can be had.
     tls: Option<Client>,
-    login: Option<Login>,
+    logins: Choice,
     key: Key,
     changes: Changes,
+}
+
+impl Plan {
+    /// Who we are for this host; a socket has no name that tables know.
+    fn login(&self, host: &Host) -> Result<Option<Login>, String> {
+        let is_socket = matches!(self.target.place, Place::Socket(_));
+        self.logins.at((!is_socket).then_some(host.name.as_str()))
+    }
 }
 
 /// A host to be tried.
@@ -56,22 +68,29 @@ struct Attempt<'a> {
     address: Option<SocketAddr>,
     best: bool,
     level: Level,
+    login: Option<Login>,
 }
 
 impl Delivery {
     /// Delivers, logs and reports.
     pub(super) async fn run(mut self) {
         self.ledger.look().await;
-        match self.plan() {
-            Ok(plan) => self.carry_out(&plan).await,
-            Err(outcome) => self.ledger.ruled(outcome),
+        let mut hops = hop::each(&self.ledger.order.hop).into_iter().peekable();
+        while let Some(hop) = hops.next() {
+            let others = if hops.peek().is_some() { Others::Left } else { Others::None };
+            match self.plan(&hop, others) {
+                Ok(plan) => self.carry_out(&plan).await,
+                Err(outcome) => self.ledger.useless(outcome, others),
+            }
+            if self.ledger.is_finished() || self.ledger.is_abandoned() {
+                break;
+            }
         }
         self.ledger.settle();
     }
 
-    fn plan(&self) -> Result<Plan, Outcome> {
+    fn plan(&self, hop: &Hop, others: Others) -> Result<Plan, Outcome> {
         let order = &self.ledger.order;
-        let hop = &order.hop;
         let trouble =
             |subject, detail, text: &str| Outcome::Deferred(EnhancedStatus::new(4, subject, detail), text.to_owned());
         let target = Target::read(hop, &self.settings.defaults).ok_or_else(|| {
@@ -82,21 +101,20 @@ impl Delivery {
             tracing::warn!("{}: {why}", order.id);
             trouble(7, 5, "client TLS configuration problem")
         })?;
-        let login = self.settings.logins.of(hop, &target, order.terms.sender.as_ref()).map_err(|why| {
+        let logins = self.settings.logins.of(hop, &target, order.terms.sender.as_ref()).map_err(|why| {
             tracing::warn!("{}: smtp_sasl_password_maps: {why}", order.id);
-            trouble(3, 5, "SASL authentication failed; the password table cannot be used")
+            trouble(3, 5, NO_PASSWORDS)
         })?;
         let tls = self.settings.reaching.tls_for(&policy).map_err(|why| {
             tracing::warn!("{}: TLS policy for \"{}\": {why}", order.id, hop.text);
             trouble(7, 5, "client TLS configuration problem")
         })?;
-        let user = login.as_ref().map(|login| login.user.clone());
-        let key = Key { hop: hop.clone(), user, policy: policy.clone() };
+        let key = Key { hop: hop.clone(), policy: policy.clone() };
         let changes = self.settings.exit.changes(order, &self.ledger.file).map_err(|why| {
             tracing::warn!("{}: smtp_generic_maps: {why}", order.id);
             trouble(3, 0, "mapping of addresses is not possible now")
         })?;
-        Ok(Plan { target, policy, tls, login, key, changes })
+        Ok(Plan { others, target, policy, tls, logins, key, changes })
     }
 
     async fn carry_out(&mut self, plan: &Plan) {
@@ -107,20 +125,23 @@ impl Delivery {
         if let Place::Socket(path) = &plan.target.place {
             let address = path.display().to_string();
             let host = Host { name: self.settings.speaking.hostname.clone(), address };
-            let attempt = Attempt { plan, host, address: None, best: true, level: Level::None };
-            self.attempt(attempt, Others::None).await;
+            let attempt = Attempt { plan, host, address: None, best: true, level: Level::None, login: None };
+            self.attempt(attempt, plan.others).await;
             return;
         }
         match self.settings.finding.hosts(&self.names, &plan.target).await {
             Ok(hosts) => self.try_hosts(plan, hosts, used).await,
             Err(Lost::Missed(status, text)) => self.ledger.missed(status, text),
-            Err(Lost::Ruled(outcome)) => self.ledger.ruled(outcome),
+            Err(Lost::Ruled(outcome)) => self.ledger.useless(outcome, plan.others),
         }
     }
 
     /// Uses connections at rest; the address of the one that answered.
     async fn try_warm(&mut self, plan: &Plan) -> Option<String> {
-        while let Some(warm) = self.settings.pool.take(&plan.key) {
+        let same_login = |warm: &Warm| {
+            plan.login(&warm.host).is_ok_and(|login| login.as_ref().map(|login| &login.user) == warm.user.as_ref())
+        };
+        while let Some(warm) = self.settings.pool.take(&plan.key, same_login) {
             let (parcel, verdict) = self.parcel(plan);
             if warm.mail.send(parcel).await.is_err() {
                 continue;
@@ -128,7 +149,7 @@ impl Delivery {
             match verdict.await {
                 Ok(Verdict::Reported(report, visit)) if !report.stale => {
                     self.ledger.heard(*report, &visit, Others::Left);
-                    return Some(warm.address);
+                    return Some(warm.host.address);
                 }
                 // It had died at rest, or ended just then: the next one, in the end a new one.
                 Ok(Verdict::Reported(..) | Verdict::Failed(..)) | Err(_) => {}
@@ -149,13 +170,14 @@ impl Delivery {
             if sessions >= most || self.ledger.is_finished() || self.ledger.is_abandoned() {
                 return;
             }
-            let others = if hosts.peek().is_some() && sessions + 1 < most { Others::Left } else { Others::None };
+            let others = if hosts.peek().is_some() && sessions + 1 < most { Others::Left } else { plan.others };
             let attempt = Attempt {
                 plan,
                 host: Host { name: candidate.name, address: candidate.address.to_string() },
                 address: Some(SocketAddr::new(candidate.address, plan.target.port)),
                 best: candidate.best,
                 level: plan.policy.level,
+                login: None,
             };
             if self.attempt(attempt, others).await == Talked::Yes {
                 sessions += 1;
@@ -165,6 +187,14 @@ impl Delivery {
 
     /// One host, with TLS and then perhaps without.
     async fn attempt(&mut self, mut attempt: Attempt<'_>, others: Others) -> Talked {
+        attempt.login = match attempt.plan.login(&attempt.host) {
+            Ok(login) => login,
+            Err(why) => {
+                tracing::warn!("{}: smtp_sasl_password_maps: {why}", self.ledger.order.id);
+                self.ledger.missed(EnhancedStatus::new(4, 3, 5), NO_PASSWORDS.to_owned());
+                return Talked::No;
+            }
+        };
         loop {
             let socket = match self.connect(&attempt).await {
                 Ok(socket) => socket,
@@ -223,6 +253,7 @@ impl Delivery {
         let terms = Terms {
             key: plan.key.clone(),
             host: attempt.host.clone(),
+            user: attempt.login.as_ref().map(|login| login.user.clone()),
             port: plan.target.port,
             level: attempt.level,
             log_tls: self.settings.reaching.log_tls,
@@ -249,12 +280,13 @@ impl Delivery {
 
     fn session_settings(&self, attempt: &Attempt<'_>, has_tls: bool) -> std::io::Result<client::Settings> {
         let Settings { speaking, logins, finding, .. } = &*self.settings;
-        let login = attempt.plan.login.clone().map(|login| logins.authentication(login)).transpose()?;
+        let login = attempt.login.clone().map(|login| logins.authentication(login)).transpose()?;
         let order = &self.ledger.order;
         let ours = order.hop.dialect == Dialect::Smtp && attempt.plan.target.port == finding.own_port;
         let domain = match &attempt.plan.target.place {
             Place::Domain(name) | Place::Host(name) => Some(name.clone()),
-            Place::Address(_) | Place::Socket(_) => None,
+            Place::Address(address) => Some(format!("[{address}]")),
+            Place::Socket(_) => None,
         };
         Ok(client::Settings {
             dialect: match order.hop.dialect {
@@ -365,6 +397,9 @@ fn untrusted(text: String) -> client::Outcome {
         blame: Some(client::Blame::Host),
     }
 }
+
+/// What the sender may learn of it; the log has the reason.
+const NO_PASSWORDS: &str = "SASL authentication failed; the password table cannot be used";
 
 /// `smtp_connect_timeout: 0`: the system's own limit comes first.
 const NO_LIMIT: Duration = Duration::from_secs(3600);

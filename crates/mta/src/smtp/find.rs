@@ -32,7 +32,8 @@ impl Finding {
             Place::Host(name) => (self.host(names, name, 0).await.map_err(|miss| lost(&miss))?, name),
             Place::Domain(name) => (self.domain(names, name).await?, name),
         };
-        let own = if target.port == self.own_port && is_domain(target) { self.own_addresses() } else { Vec::new() };
+        let may_loop = target.port == self.own_port && is_domain(target);
+        let own = if may_loop { self.interfaces.addresses() } else { Vec::new() };
         let seed = RandomState::new().hash_one(domain);
         arrange(found, &own, &self.choice, seed).map_err(|why| match why {
             Loop::Best => ruled(EnhancedStatus::new(5, 4, 6), format!("mail for {domain} loops back to myself")),

@@ -1,7 +1,7 @@
 //! What a next hop means: a domain with mail exchangers, a host, an address, or a socket on this machine.
 //!
 //! Written as in Postfix's transport(5) and `relayhost`: `domain`, `domain:port`, `[host]`, `[host]:port`, `[192.0.2.1]`,
-//! `[IPv6:2001:db8::1]:port`; for LMTP, where exchangers are never asked for, also `unix:path` and `inet:host:port`.
+//! `[IPv6:2001:db8::1]:port`, or several of these with commas or blanks between them, to be tried in turn; for LMTP, where exchangers are never asked for, also `unix:path` and `inet:host:port`.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -38,6 +38,14 @@ pub(super) struct Defaults {
     pub(super) lmtp: u16,
     /// What relative paths are relative to.
     pub(super) queue: PathBuf,
+}
+
+/// The next hops of a list, in order; a single one by itself. A socket's path is no list.
+pub(super) fn each(hop: &Hop) -> Vec<Hop> {
+    let is_path = hop.dialect == Dialect::Lmtp && hop.text.trim_start().starts_with("unix:");
+    let parts = hop.text.split(|c: char| c == ',' || c.is_ascii_whitespace()).filter(|part| !part.is_empty());
+    let listed: Vec<Hop> = parts.map(|part| Hop { text: part.to_owned(), dialect: hop.dialect }).collect();
+    if is_path || listed.len() < 2 { vec![hop.clone()] } else { listed }
 }
 
 impl Target {
@@ -135,6 +143,18 @@ mod tests {
         for (text, place, port) in table {
             assert_eq!(read(Dialect::Lmtp, text), Some((place, port)), "{text}");
         }
+    }
+
+    #[test]
+    fn a_list_is_several() {
+        let list = |text: &str, dialect| -> Vec<String> {
+            each(&Hop { text: text.into(), dialect }).into_iter().map(|hop| hop.text).collect()
+        };
+        assert_eq!(list("[a], [b]:26,c  d", Dialect::Smtp), ["[a]", "[b]:26", "c", "d"]);
+        assert_eq!(list("[a]", Dialect::Smtp), ["[a]"]);
+        assert_eq!(list("", Dialect::Smtp), [""]);
+        assert_eq!(list("unix:/a b,c", Dialect::Lmtp), ["unix:/a b,c"]);
+        assert_eq!(list("inet:a:24, inet:b:24", Dialect::Lmtp), ["inet:a:24", "inet:b:24"]);
     }
 
     #[test]

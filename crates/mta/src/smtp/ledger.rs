@@ -179,6 +179,16 @@ impl Ledger {
         self.decide_all(&Said::ours(outcome, self.received.elapsed()));
     }
 
+    /// As [`Ledger::ruled`] where nobody else can be tried; else only that this was no use.
+    pub(super) fn useless(&mut self, outcome: Outcome, others: Others) {
+        match (others, outcome) {
+            (Others::Left, Outcome::Bounced(status, text) | Outcome::Deferred(status, text)) => {
+                self.missed(temporary(status), text)
+            }
+            (Others::Left | Others::None, outcome) => self.ruled(outcome),
+        }
+    }
+
     /// The end: whoever is open gets what was last heard.
     pub(super) fn settle(mut self) {
         let nothing = Outcome::Deferred(EnhancedStatus::new(4, 4, 1), "no host could be tried".into());

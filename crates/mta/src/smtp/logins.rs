@@ -1,14 +1,16 @@
 //! Users and passwords for next hops: `smtp_sasl_password_maps`.
 //!
-//! A line is `next-hop user:password`; with `smtp_sender_dependent_authentication` also `sender@domain user:password`, which goes
-//! first. The file must not be readable by others than its owner and group: such a file is refused and the mail waits.
+//! A line is `host user:password` with the name of a server, or `next-hop user:password`; the server goes first, as in Postfix.
+//! With `smtp_sender_dependent_authentication` a line `sender@domain user:password` or `@domain user:password` goes before both.
+//! Who we are is thus not known before a host is. The file must not be readable by others than its owner and group: such a file is refused and the mail waits.
 
-use config::Config;
+use config::{Config, Destinations};
 use handover::relay::Hop;
-use mail::Address;
+use mail::{Address, Domain};
 use sasl::client::{Login, Mechanism};
 use smtp::client::Authentication;
-use tables::{Secrecy, Tables};
+use tables::address::Key;
+use tables::{Found, Secrecy, Tables, View};
 use wire::Secret;
 
 use super::hop::{Place, Target};
@@ -20,6 +22,9 @@ pub(super) struct Logins {
     by_sender: bool,
     soft_bounce: bool,
     table: Tables,
+    destinations: Destinations,
+    origin: String,
+    delimiters: String,
     /// Under TLS, and in clear.
     mechanisms: [Vec<Mechanism>; 2],
 }
@@ -43,6 +48,9 @@ impl Logins {
             by_sender: config.flag("smtp_sender_dependent_authentication"),
             soft_bounce: config.flag("smtp_sasl_auth_soft_bounce"),
             table: table.expect("checked when it was read"),
+            destinations: config.destinations(),
+            origin: config.text("myorigin").to_lowercase(),
+            delimiters: config.text("recipient_delimiter").to_owned(),
             mechanisms: ["smtp_sasl_tls_security_options", "smtp_sasl_security_options"]
                 .map(|name| allowed(&config.list(name))),
         }
@@ -53,22 +61,49 @@ impl Logins {
         self.table.files()
     }
 
-    /// Who we are for this next hop; else the sentence for the log.
-    pub(super) fn of(&self, hop: &Hop, target: &Target, sender: Option<&Address>) -> Result<Option<Login>, String> {
+    /// What the table has for messages of this sender to this next hop; else the sentence for the log.
+    pub(super) fn of(&self, hop: &Hop, target: &Target, sender: Option<&Address>) -> Result<Choice, String> {
         if !self.enabled || self.table.is_empty() {
-            return Ok(None);
+            return Ok(Choice::default());
         }
         let view = self.table.view().map_err(|trouble| trouble.0)?;
-        let mut keys = Vec::new();
-        if let Some(sender) = sender.filter(|_| self.by_sender) {
-            keys.push(sender.to_string());
-            keys.extend(sender.domain().map(|domain| format!("@{domain}")));
-        }
-        keys.push(hop.text.clone());
+        let by_sender = sender.filter(|_| self.by_sender).and_then(|sender| self.for_sender(&view, sender));
+        let mut keys = vec![hop.text.clone()];
         if let Place::Domain(name) | Place::Host(name) = &target.place {
             keys.extend([format!("[{name}]"), name.clone()]);
         }
-        let Some(found) = keys.iter().find_map(|key| view.lookup(key)) else { return Ok(None) };
+        let by_hop = keys.iter().find_map(|key| view.lookup(key));
+        Ok(Choice { view, by_sender, by_hop })
+    }
+
+    fn for_sender(&self, view: &View, sender: &Address) -> Option<Found> {
+        let domain = sender.domain().map_or("", Domain::as_str);
+        let is_ours = domain == self.origin || self.destinations.contains(domain);
+        let key = Key { local: sender.local(), domain, is_ours, delimiters: &self.delimiters };
+        key.find(view).map(|hit| hit.found)
+    }
+
+    /// What the session needs.
+    pub(super) fn authentication(&self, login: Login) -> std::io::Result<Authentication> {
+        let [mechanisms, in_clear] = self.mechanisms.clone();
+        Ok(Authentication { login, mechanisms, in_clear, nonce: nonce()?, soft_bounce: self.soft_bounce })
+    }
+}
+
+/// What the table has for one delivery: which line it is depends on the host.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Choice {
+    view: View,
+    by_sender: Option<Found>,
+    by_hop: Option<Found>,
+}
+
+impl Choice {
+    /// Who we are for this host, `None` where it has no name; else the sentence for the log.
+    pub(super) fn at(&self, host: Option<&str>) -> Result<Option<Login>, String> {
+        let by_host = || host.and_then(|host| self.view.lookup(host));
+        let found = self.by_sender.clone().or_else(by_host).or_else(|| self.by_hop.clone());
+        let Some(found) = found else { return Ok(None) };
         match found.value.split_once(':') {
             Some((user, password)) if !user.is_empty() => {
                 Ok(Some(Login { user: user.into(), secret: Secret::new(password.into()) }))
@@ -77,12 +112,6 @@ impl Logins {
             _ if found.value.is_empty() => Ok(None),
             _ => Err(format!("{}:{}: not user:password", found.file.display(), found.line)),
         }
-    }
-
-    /// What the session needs.
-    pub(super) fn authentication(&self, login: Login) -> std::io::Result<Authentication> {
-        let [mechanisms, in_clear] = self.mechanisms.clone();
-        Ok(Authentication { login, mechanisms, in_clear, nonce: nonce()?, soft_bounce: self.soft_bounce })
     }
 }
 
@@ -110,10 +139,14 @@ mod tests {
     }
 
     fn user(logins: &Logins, next_hop: &str, sender: &str) -> Result<Option<String>, String> {
+        user_at(logins, next_hop, sender, None)
+    }
+
+    fn user_at(logins: &Logins, next_hop: &str, sender: &str, host: Option<&str>) -> Result<Option<String>, String> {
         let hop = Hop { text: next_hop.into(), ..Hop::default() };
         let target = Target::read(&hop, &Defaults { smtp: 25, lmtp: 24, queue: "/".into() }).expect("a next hop");
         let sender = Address::parse(sender).ok();
-        logins.of(&hop, &target, sender.as_ref()).map(|login| login.map(|login| login.user))
+        logins.of(&hop, &target, sender.as_ref())?.at(host).map(|login| login.map(|login| login.user))
     }
 
     #[test]
@@ -125,6 +158,27 @@ mod tests {
         assert_eq!(user(&logins, "[mx.org]", ""), Ok(None));
         assert_eq!(user(&logins, "[other.org]:25", ""), Ok(Some("toto".into())));
         assert!(user(&logins, "bad.org", "").expect_err("nonsense").ends_with(":4: not user:password"));
+    }
+
+    #[test]
+    fn the_host_goes_before_the_next_hop() {
+        let lines = "mx1.a.test first:x\na.test all:x\nk@m.org me:y\n@n.org they:z\nkevin ours:w\n";
+        let (_file, logins) =
+            logins(lines, 0o640, "smtp_sender_dependent_authentication: yes\nmyorigin: m.com\nmydestination: m.com\n");
+        let at = |host: &str, sender: &str| user_at(&logins, "a.test", sender, Some(host)).expect("a line");
+        for (host, sender, user) in [
+            ("mx1.a.test", "", "first"),
+            ("MX1.a.test", "x@y.org", "first"),
+            ("mx2.a.test", "", "all"),
+            ("mx1.a.test", "k@m.org", "me"),
+            ("mx1.a.test", "K+news@m.org", "me"),
+            ("mx1.a.test", "any@n.org", "they"),
+            ("mx1.a.test", "kevin@m.com", "ours"),
+        ] {
+            assert_eq!(at(host, sender).as_deref(), Some(user), "{host} {sender}");
+        }
+        assert_eq!(user_at(&logins, "b.test", "", Some("mx1.a.test")), Ok(Some("first".into())));
+        assert_eq!(user_at(&logins, "b.test", "", Some("mx1.b.test")), Ok(None));
     }
 
     #[test]

@@ -1,11 +1,12 @@
-//! Connections that rest for some seconds, to be used again by the next message for the same next hop, login
-//! and TLS policy.
+//! Connections that rest for some seconds, to be used again by the next message for the same next hop and TLS policy with
+//! the same login.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use handover::relay::Hop;
+use smtp::client::Host;
 use tokio::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
 
@@ -16,8 +17,6 @@ use super::policy::Policy;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) hop: Hop,
-    /// Who we are there.
-    pub(super) user: Option<String>,
     /// What was asked of TLS: a table that asks for more is not answered with an older connection.
     pub(super) policy: Policy,
 }
@@ -29,7 +28,9 @@ pub(super) struct Warm {
     /// Takes the next message.
     pub(super) mail: Sender<Parcel>,
     /// Whose it is.
-    pub(super) address: String,
+    pub(super) host: Host,
+    /// Who we are there: only messages of the same login may follow.
+    pub(super) user: Option<String>,
 }
 
 /// All of them.
@@ -47,11 +48,11 @@ impl Pool {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The one that came to rest last: the others may go.
-    pub(super) fn take(&self, key: &Key) -> Option<Warm> {
+    /// The one that came to rest last of those that fit: the others may go.
+    pub(super) fn take(&self, key: &Key, fits: impl Fn(&Warm) -> bool) -> Option<Warm> {
         let mut resting = self.lock();
         let list = resting.get_mut(key)?;
-        let warm = list.pop();
+        let warm = list.iter().rposition(fits).map(|place| list.remove(place));
         if list.is_empty() {
             resting.remove(key);
         }
@@ -87,18 +88,21 @@ mod tests {
     #[test]
     fn the_last_to_rest_is_the_first_to_go() {
         let pool = Pool::default();
-        let key = Key { hop: Hop::default(), user: None, policy: Policy::at(Level::May) };
+        let key = Key { hop: Hop::default(), policy: Policy::at(Level::May) };
         let stricter = Key { policy: Policy::at(Level::Secure), ..key.clone() };
-        let other = Key { user: Some("kevin".into()), ..key.clone() };
+        let host = Host { name: "mx".into(), address: String::new() };
         let (mail, _parcels) = tokio::sync::mpsc::channel(1);
         for _ in 0..3 {
-            pool.rest(&key, Warm { number: pool.number(), mail: mail.clone(), address: String::new() });
+            let warm = Warm { number: pool.number(), mail: mail.clone(), host: host.clone(), user: None };
+            pool.rest(&key, warm);
         }
-        assert!(pool.take(&other).is_none() && pool.take(&stricter).is_none());
-        assert_eq!(pool.take(&key).map(|warm| warm.number), Some(2));
+        let any = |_: &Warm| true;
+        assert!(pool.take(&stricter, any).is_none());
+        assert!(pool.take(&key, |warm| warm.user.is_some()).is_none());
+        assert_eq!(pool.take(&key, any).map(|warm| warm.number), Some(2));
         pool.leave(&key, 0);
-        assert_eq!(pool.take(&key).map(|warm| warm.number), Some(1));
-        assert!(pool.take(&key).is_none());
+        assert_eq!(pool.take(&key, any).map(|warm| warm.number), Some(1));
+        assert!(pool.take(&key, any).is_none());
         assert!(pool.lock().is_empty());
     }
 }

@@ -5,8 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use config::Config;
-use daemon::listen;
+use config::{Config, Interfaces};
 use daemon::tls::client::{Client, Manner as TlsManner};
 use smtp::client::{Manner, Timeouts};
 
@@ -43,7 +42,7 @@ pub(super) struct Finding {
     /// `smtp_defer_if_no_mx_address_found`
     pub(super) defer_without_address: bool,
     /// `inet_interfaces` and `proxy_interfaces`
-    interfaces: Vec<String>,
+    pub(super) interfaces: Interfaces,
     /// The port on which we ourselves take mail.
     pub(super) own_port: u16,
 }
@@ -126,24 +125,9 @@ impl Finding {
             protocols: Protocols { v4: speaks("ipv4"), v6: speaks("ipv6") },
             ignore_mx_error: config.flag("ignore_mx_lookup_error"),
             defer_without_address: config.flag("smtp_defer_if_no_mx_address_found"),
-            interfaces: [config.list("inet_interfaces"), config.list("proxy_interfaces")].concat(),
+            interfaces: config.interfaces(),
             own_port: 25_u16.saturating_add(offset),
         }
-    }
-
-    /// The addresses at which we take mail, as they are now.
-    pub(super) fn own_addresses(&self) -> Vec<IpAddr> {
-        let mut own = Vec::new();
-        for name in &self.interfaces {
-            match listen::interfaces(std::slice::from_ref(name)) {
-                Ok(addresses) if addresses.iter().any(IpAddr::is_unspecified) => {
-                    own.extend(listen::own_addresses().unwrap_or_default());
-                }
-                Ok(addresses) => own.extend(addresses),
-                Err(_) => {}
-            }
-        }
-        own
     }
 }
 

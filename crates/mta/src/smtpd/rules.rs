@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use config::{Config, Networks};
+use config::{Config, Destinations, Networks};
 use mail::{Domain, OldForms};
 use smtp::server::{Auth, Client, Limits, Policy, Settings};
 
@@ -20,7 +20,7 @@ pub(super) struct Rules {
     helo_required: bool,
     pub(super) forbid_pipelining: bool,
     discarded: Vec<String>,
-    destinations: HashSet<String>,
+    destinations: Destinations,
     relay_domains: HashSet<String>,
     /// Whose waiting mail anybody may start.
     flush_domains: HashSet<String>,
@@ -79,7 +79,7 @@ impl Rules {
             helo_required: config.flag("smtpd_helo_required"),
             forbid_pipelining: config.flag("smtpd_forbid_unauth_pipelining"),
             discarded: config.list("smtpd_discard_ehlo_keywords"),
-            destinations: domains(config, "mydestination"),
+            destinations: config.destinations(),
             relay_domains: domains(config, "relay_domains"),
             flush_domains: domains(config, "fast_flush_domains"),
             mailbox_domains: domains(config, "virtual_mailbox_domains"),
@@ -149,7 +149,7 @@ impl Rules {
         }
     }
 
-    /// Whether mail for this domain is delivered here.
+    /// Whether mail for this domain, or this address in brackets, is delivered here.
     pub(super) fn is_ours(&self, domain: &Domain) -> bool {
         self.destinations.contains(domain.as_str())
     }

@@ -16,6 +16,8 @@ enum Standing {
     Unknown(&'static str),
     /// It is elsewhere.
     Elsewhere,
+    /// An address stands without brackets where a domain belongs.
+    Numeric,
 }
 
 impl Configured {
@@ -27,6 +29,9 @@ impl Configured {
             Ok(Standing::Ours) => Answer::Accepted,
             Ok(Standing::Elsewhere) if may_relay => Answer::Accepted,
             Ok(Standing::Elsewhere) => Answer::Refused(Reply::new(454, 7, 1, format!("<{said}>: Relay access denied"))),
+            Ok(Standing::Numeric) => {
+                Answer::Refused(Reply::new(501, 1, 3, format!("<{said}>: Bad recipient address syntax")))
+            }
             Ok(Standing::Unknown(_)) if self.ways.anybody => Answer::Accepted,
             Ok(Standing::Unknown(table)) => {
                 let code = if self.rules.soft_bounce { 450 } else { 550 };
@@ -47,6 +52,8 @@ impl Configured {
                     or(known()?, "virtual alias")
                 } else if rules.has_mailboxes(domain) {
                     Ok(Standing::Ours)
+                } else if routes::is_numeric(domain.as_str()) {
+                    Ok(Standing::Numeric)
                 } else if rules.is_relayed(domain) {
                     or(self.recipients.has_relayed(address, delimiter)? || known()?, "relay recipient")
                 } else {
@@ -113,6 +120,8 @@ mod tests {
             let reply = format!("550 5.1.1 <{refused}>: Recipient address rejected: User unknown in {table} table");
             assert_eq!(said(&configured, refused), reply);
         }
+        assert_eq!(said(&configured, "kevin@[127.0.0.1]"), "ok");
+        assert_eq!(said(&configured, "kevin@127.0.0.1"), "501 5.1.3 <kevin@127.0.0.1>: Bad recipient address syntax");
         assert_eq!(said(&configured, "x@y.org"), "454 4.7.1 <x@y.org>: Relay access denied");
     }
 
