@@ -115,6 +115,29 @@ def forward():
         gone(system, ident)
 
 
+def edited():
+    """A list whose item waits is edited: who has the mail gets no second copy. An address may look like such an item."""
+    with started(minimal_backoff_time="1s", maximal_backoff_time="2s") as system:
+        for after in (None, "\\bar\n"):
+            put(system, system.home / "bar/.forward", '\\bar, "|exit 75"\n')
+            ident = system.send("bar@m3102.com")
+            delivered(system, ident, "bar@m3102.com", "temporary failure", "deferred")
+            delivered(system, ident, "bar@m3102.com", "delivered to maildir")
+            put(system, system.home / "bar/.forward", after) if after else (system.home / "bar/.forward").unlink()
+            gone(system, ident)
+        same(len(system.mails("bar")), 2)
+        put(system, system.etc / "aliases", 'foo: foo, "|exit 75"\nfax/123: titi\n')
+        ident = system.send("foo@m3102.com")
+        delivered(system, ident, "foo@m3102.com", "temporary failure", "deferred")
+        delivered(system, ident, "foo@m3102.com", "delivered to maildir")
+        put(system, system.etc / "aliases", "fax/123: titi\n")
+        gone(system, ident)
+        same(len(system.mails("foo")), 1)
+        for address, user in (("kevin+shop/2026", "kevin"), ("kevin+a|b", "kevin"), ("fax/123", "titi")):
+            gone(system, system.send(f"{address}@m3102.com"))
+        same((len(system.mails("kevin")), len(system.mails("titi"))), (2, 1))
+
+
 def command():
     """mailbox_command: what it is told, and what its exit status means."""
     script = 'echo "$USER $EXTENSION $RECIPIENT $SENDER" > $HOME/env; cat > $HOME/in; exit $(cat $HOME/status)'
@@ -247,4 +270,4 @@ def many():
         same((len(to), len(system.mails("toto"))), (3000, 1))
 
 
-run(maildir, mbox, aliases, forward, command, notices, orders, trouble, many)
+run(maildir, mbox, aliases, forward, edited, command, notices, orders, trouble, many)

@@ -215,7 +215,7 @@ pub static TABLE: &[Param] = &[
     row("default_destination_rate_delay", Time(Second), "0s", "qmgr", "Pause between two deliveries to one next hop, which then go one after another."),
     row("default_destination_recipient_limit", Number(1, 10_000), "50", "qmgr", "Most recipients of a message in one delivery to a next hop."),
     row("default_login_user", Text, "facteur-login", LOGINS, "The user that talks to clients before they have logged in."),
-    row("default_privs", Text, "nobody", "local", "The user whose rights `|command` and `/file` in an alias file owned by root get."),
+    row("default_privs", Text, "nobody", "local", "The user whose rights `|command` and `/file` in an alias file owned by root get, and reading an `:include:` list owned by root; others get their owner's."),
     row("default_process_limit", Number(1, 1_000_000), "1000", "smtpd", "Most SMTP sessions at one time."),
     row("default_transport", Text, "smtp", "qmgr", "How mail for other domains goes: `smtp`, `smtp:[host]:port`, `lmtp:unix:/path`, `error:5.7.1 text`, `retry:text`, `discard:`, `hold:text`."),
     row("defer_transports", List, "", "qmgr", "Transports whose mail waits until `facteur flush`, as on a line that costs money."),
