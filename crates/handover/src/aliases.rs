@@ -207,9 +207,11 @@ pub fn check(file: &Path) -> Vec<Problem> {
     read(file).map_or_else(whole, |(_, problems)| problems)
 }
 
-/// What the file says and its owner, if it says anything, and what is wrong with it. Of a pipe nothing is awaited: the owner
-/// need not be root.
-fn read(path: &Path) -> io::Result<(Option<(Table, u32)>, Vec<Problem>)> {
+/// What a file says and its owner, if it says anything, and what is wrong with it.
+type Said = (Option<(Table, u32)>, Vec<Problem>);
+
+/// Of a pipe nothing is awaited: the owner need not be root.
+fn read(path: &Path) -> io::Result<Said> {
     let file = File::options().read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY).open(path)?;
     let meta = file.metadata()?;
     if !meta.is_file() {

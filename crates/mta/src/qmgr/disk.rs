@@ -295,9 +295,8 @@ impl Recorder {
     fn settle(&mut self, mut work: Box<Settlement>, failures: u32) {
         let (id, readers) = (work.id, work.readers);
         work.notes = self.with_unnoted(id, std::mem::take(&mut work.notes));
-        let mut notices = Vec::new();
-        let settled = self.policy.settle(&self.spool, &mut work, SystemTime::now(), &mut notices);
-        notices.into_iter().for_each(|notice| drop(self.reports.send(Report::Entered(notice))));
+        let settled = self.policy.settle(&self.spool, &mut work, SystemTime::now());
+        work.notices.drain(..).for_each(|notice| drop(self.reports.send(Report::Entered(notice))));
         let settled = match settled {
             Ok(settled) => settled,
             Err(error) => {

@@ -367,6 +367,7 @@ impl Qmgr {
             sent: message.lots(Slot::succeeded),
             failed: message.lots(Slot::failed),
             told: Vec::new(),
+            notices: Vec::new(),
             // Whoever waits for a destination that lives must not wait for another one.
             not_before: not_before
                 .filter(|_| deferred.len() == message.waiting_for_the_parked(&self.relays.windows))

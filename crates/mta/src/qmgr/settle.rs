@@ -55,6 +55,8 @@ pub struct Settlement {
     pub failed: Vec<Lot>,
     /// Never, and the sender was told.
     pub told: Vec<usize>,
+    /// What was entered to tell of it.
+    pub notices: Vec<QueueId>,
     /// Not now.
     pub deferred: Vec<Lot>,
     /// Not before this time: their destination is left in peace.
@@ -114,13 +116,7 @@ impl Policy {
     ///
     /// # Errors
     /// The disk's; the message stays where it is, and in `work` stays what is still to do. Who was told may be told again.
-    pub fn settle(
-        &self,
-        spool: &Spool,
-        work: &mut Settlement,
-        now: SystemTime,
-        notices: &mut Vec<QueueId>,
-    ) -> io::Result<Settled> {
+    pub fn settle(&self, spool: &Spool, work: &mut Settlement, now: SystemTime) -> io::Result<Settled> {
         if work.wish == Some(Wish::Delete) {
             return Ok(Settled::Finished);
         }
@@ -140,19 +136,19 @@ impl Policy {
         if stays || !work.failed.is_empty() || !work.sent.is_empty() {
             note(&mut file, &mut work.notes)?;
         }
-        notices.extend(self.tell(spool, &file, (Kind::Failed, &work.failed))?);
+        work.notices.extend(self.tell(spool, &file, (Kind::Failed, &work.failed))?);
         work.told.extend(work.failed.drain(..).map(|lot| lot.slot));
         if !work.told.is_empty() && (stays || !work.sent.is_empty()) {
             file.append_bounced(&work.told)?;
             work.told.clear();
         }
-        notices.extend(self.tell(spool, &file, (Kind::Delivered, &work.sent))?);
+        work.notices.extend(self.tell(spool, &file, (Kind::Delivered, &work.sent))?);
         work.sent.clear();
         if !stays {
             return Ok(Settled::Finished);
         }
         if !self.warn_after.is_zero() && age >= self.warn_after && file.warned.is_none() {
-            notices.extend(self.tell(spool, &file, (Kind::Delayed, &work.deferred))?);
+            work.notices.extend(self.tell(spool, &file, (Kind::Delayed, &work.deferred))?);
             file.append_warned()?;
         }
         for Lot { slot, fate, .. } in &work.deferred {

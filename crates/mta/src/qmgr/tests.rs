@@ -70,6 +70,7 @@ pub(super) fn settlement(message: Message) -> Settlement {
         sent: message.lots(Slot::succeeded),
         failed: message.lots(Slot::failed),
         told: Vec::new(),
+        notices: Vec::new(),
         deferred: message.lots(Slot::deferred),
         not_before: None,
         file: message.file,
@@ -81,8 +82,8 @@ pub(super) fn settlement(message: Message) -> Settlement {
 
 /// What became of it, and the notices about it.
 fn settle(spool: &Spool, message: Message, now: SystemTime) -> io::Result<(Settled, Vec<QueueId>)> {
-    let mut notices = Vec::new();
-    Ok((policy().settle(spool, &mut settlement(message), now, &mut notices)?, notices))
+    let mut work = settlement(message);
+    Ok((policy().settle(spool, &mut work, now)?, work.notices))
 }
 
 /// Who is not finished, wherever the message is.
