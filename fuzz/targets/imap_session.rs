@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use fuzz::{Chance, drive};
-use imap::question::{Changes, Children, Counts, Data, Folder, FolderKind, Known, Large, Opened, Trouble};
+use imap::question::{Changes, Children, Counts, Data, Folder, FolderKind, Known, Large, Missing, Opened, Trouble};
 use imap::session::Settings;
 use imap::{Answer, Question, Session};
 use libfuzzer_sys::fuzz_target;
@@ -46,7 +46,12 @@ fn world(question: Question, chance: &mut Chance) -> Answer {
         }
         Question::Sync(_) => Answer::Changes(changes(chance)),
         Question::Read(uids, _) => {
-            Answer::Messages(uids.iter().map(|_| (chance.below(5) != 1).then(|| message(chance))).collect())
+            let one = |_| match chance.below(6) {
+                1 => Err(Missing::Gone),
+                2 => Err(Missing::Unreadable),
+                _ => Ok(message(chance)),
+            };
+            Answer::Messages(uids.iter().map(one).collect())
         }
         Question::Octets(_, range) => {
             let length = usize::try_from(range.end - range.start).expect("small").min(1 + chance.below(40) as usize);

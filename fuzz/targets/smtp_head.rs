@@ -23,12 +23,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-fn run(
-    line_end: LineEnd,
-    completion: Option<Completion>,
-    octets: &[u8],
-    mut size: impl FnMut() -> usize,
-) -> Vec<u8> {
+fn run(line_end: LineEnd, completion: Option<Completion>, octets: &[u8], mut size: impl FnMut() -> usize) -> Vec<u8> {
     let rewriting = completion.as_ref().map(|_| Addresses { origin: "o".into(), change: None });
     let mut head = Head::new(line_end, completion, rewriting);
     let mut out = Vec::new();
