@@ -1,10 +1,10 @@
 //! `qmgr`: owns the queue; decides what goes when, by which way and to whom, and what the sender is told.
 //!
-//! Runs as: `mail_owner`, jailed, without the net but for the addresses of this machine. May read and write: the queue (not mailboxes, not passwords). Speaks
-//! to: smtpd, whose small messages it delivers at once, over `QUEUE/private/prompt`; `local` over `QUEUE/private/local`,
-//! `smtp` over `QUEUE/private/smtp`; hears wake-ups and the operator on `QUEUE/public/qmgr`, tells of destinations on
-//! `QUEUE/public/destinations`. Exits with 0 on SIGTERM (what is with `local` and `smtp` may finish first, for a few
-//! seconds), 1 when it cannot start.
+//! Runs as: `mail_owner`, jailed, without the net but for a look at the addresses of this machine. May read and write: the
+//! queue (not mailboxes, not passwords). Speaks to: smtpd, whose small messages it delivers at once, over
+//! `QUEUE/private/prompt`; `local` over `QUEUE/private/local`, `smtp` over `QUEUE/private/smtp`; hears wake-ups and the
+//! operator on `QUEUE/public/qmgr`, tells of destinations on `QUEUE/public/destinations`. Exits with 0 on SIGTERM (what is
+//! with `local` and `smtp` may finish first, for a few seconds), 1 when it cannot start.
 //!
 //! A wake-up may be lost: the directories are looked at every few seconds as well. In memory a deferred message is
 //! sixteen octets; only messages in delivery are open.
