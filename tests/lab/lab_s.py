@@ -32,6 +32,7 @@ def run(folder, packages, **kind):
         completion(lab, server)
         restarts(lab, server)
         trouble(lab, server)
+        tricks(lab, server)
         without_systemd(lab)
 
 
@@ -233,6 +234,31 @@ facteur start
 facteur status
 facteur stop
 """
+
+
+def tricks(lab, server):
+    """What a user of the machine tries with the lists and files that are his."""
+    user(server, "bob")
+    server.sh("facteur config unset home_mailbox; facteur config unset mail_location; facteur reload")
+    server.sh("printf 'liste: :include:/home/kevin/list\\n' >>/etc/aliases")
+    with lab.step("a list that is a link to /etc/shadow shows nothing of it, one that is a pipe holds nobody up"):
+        secret = re.search(r"^kevin:([^:]+)", server.read("/etc/shadow"), re.MULTILINE)[1]
+        server.sh("ln -s /etc/shadow ~/list; echo x | /usr/sbin/sendmail liste", user="kevin")
+        server.until("cat /var/log/mail.log", "to=<liste@m3102.com>")
+        server.sh("rm ~/list; mkfifo ~/list; echo x | /usr/sbin/sendmail liste; echo past-the-pipe | /usr/sbin/sendmail bob", user="kevin")
+        server.until("cat /var/mail/bob", "past-the-pipe")
+        shown = server.sh("cat /var/log/mail.log /var/mail/kevin; facteur queue list", check=False)
+        assert secret not in shown and "root:" not in shown, shown
+        server.sh("rm ~/list; echo bob >~/list; facteur queue flush >/dev/null 2>&1; echo through-the-list | /usr/sbin/sendmail liste", user="kevin", check=False)
+        server.until("cat /var/mail/bob", "through-the-list")
+    with lab.step("a .forward makes no file in /var/mail; addresses with signs of commands are addresses"):
+        server.sh("rm /var/mail/bob; echo /var/mail/bob >~kevin/.forward; chown kevin: ~kevin/.forward; echo x | /usr/sbin/sendmail kevin")
+        server.until("tail -n 4 /var/log/mail.log", "status=deferred")
+        assert not server.path("/var/mail/bob").exists()
+        server.sh("rm ~kevin/.forward; facteur config set recipient_delimiter +; facteur reload; facteur queue delete ALL")
+        for extension in ("shop/2026", "a|b"):
+            server.sh(f"printf 'Subject: to {extension}\\n\\nx\\n' | /usr/sbin/sendmail 'kevin+{extension}'")
+            server.until("cat /var/mail/kevin", f"Subject: to {extension}")
 
 
 def without_systemd(lab):
