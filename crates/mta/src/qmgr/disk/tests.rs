@@ -42,6 +42,12 @@ impl Bench {
         self.reports.blocking_recv().expect("a report")
     }
 
+    /// Takes it up, whose turn it must be.
+    fn message(&mut self, from: Queue) -> Message {
+        let Report::Taken(_, Some(file), _) = self.take(from) else { panic!("not taken up") };
+        Message::new(*file, Age::Fresh)
+    }
+
     /// Takes it up, and has what is left of it done.
     fn deliver(&mut self, from: Queue, open: usize) {
         assert_eq!(self.deliver_rest(from).len(), open);
@@ -49,8 +55,7 @@ impl Bench {
 
     /// As [`Bench::deliver`]; returns who it was.
     fn deliver_rest(&mut self, from: Queue) -> Vec<usize> {
-        let Report::Taken(_, Some(file), _) = self.take(from) else { panic!("not taken up") };
-        let mut message = Message::new(*file, Age::Fresh);
+        let mut message = self.message(from);
         let open = message.open_slots();
         for slot in &open {
             message.take(*slot, sent());
@@ -81,8 +86,7 @@ fn what_cannot_be_moved_to_active_is_tried_later() {
 #[test]
 fn what_cannot_be_removed_is_not_delivered_again() {
     let mut bench = Bench::new();
-    let Report::Taken(_, Some(file), _) = bench.take(Queue::Incoming) else { panic!("not taken up") };
-    let mut message = Message::new(*file, Age::Fresh);
+    let mut message = bench.message(Queue::Incoming);
     for slot in 0..2 {
         message.take(slot, sent());
     }
@@ -103,8 +107,7 @@ fn what_cannot_be_removed_is_not_delivered_again() {
 fn what_cannot_be_recorded_goes_on_where_it_stopped() {
     for step in 0..12 {
         let mut bench = Bench::new();
-        let Report::Taken(_, Some(file), _) = bench.take(Queue::Incoming) else { panic!("not taken up") };
-        let mut message = Message::new(*file, Age::Fresh);
+        let mut message = bench.message(Queue::Incoming);
         message.take(0, sent());
         message.take(1, never());
         bench.disk.fail_at(bench.disk.steps() + step, nix::libc::EIO);
@@ -133,8 +136,7 @@ fn what_cannot_be_recorded_goes_on_where_it_stopped() {
 fn what_cannot_be_noted_is_noted_with_the_rest() {
     for step in 0..3 {
         let mut bench = Bench::new();
-        let Report::Taken(_, Some(file), _) = bench.take(Queue::Incoming) else { panic!("not taken up") };
-        let mut message = Message::new(*file, Age::Fresh);
+        let mut message = bench.message(Queue::Incoming);
         message.take(0, sent());
         bench.disk.fail_at(bench.disk.steps() + step, nix::libc::EIO);
         let notes = std::mem::take(&mut message.notes);
