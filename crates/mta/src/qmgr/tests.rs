@@ -178,6 +178,22 @@ fn a_list_that_comes_back_is_a_loop_and_a_second_copy_is_none() {
     assert_eq!(message.open, 1);
 }
 
+/// The disk fails when the notice is to be entered.
+#[test]
+fn who_has_it_is_noted_before_anybody_is_told() {
+    let disk = Forgetful::new();
+    let id = enter(&disk.root(), &["a@m3102.com", "b@m3102.com"]);
+    let spool = Spool::open(&disk.root()).expect("the spool");
+    let mut message = take(&spool, Queue::Incoming, id);
+    message.take(0, sent());
+    message.take(1, never());
+    // A write and a sync before it.
+    disk.fail_at(disk.steps() + 2, nix::libc::EIO);
+    assert!(settle(&spool, message, SystemTime::now()).is_err());
+    let file = spool.read(Queue::Active, id).expect("there");
+    assert_eq!(file.open_slots().map(|(slot, _)| slot).collect::<Vec<_>>(), [1]);
+}
+
 #[test]
 fn what_was_finished_is_not_tried_again() {
     let root = Forgetful::new().root();
