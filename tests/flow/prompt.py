@@ -44,6 +44,15 @@ def at_once():
         same((copies(system, "kevin"), copies(system, "toto")), (50, 50))
 
 
+def in_batches():
+    """The programs on the mail's way do not interrupt one another."""
+    with started() as system:
+        system.send(["kevin"])
+        system.wait_mails("kevin", 1)
+        for name in ("master", "smtpd", "qmgr", "local", "mda"):
+            same({os.sched_getscheduler(pid) for pid in system.pids(name)}, {os.SCHED_BATCH})
+
+
 def a_slow_command():
     """Whose mailbox is slow keeps nobody waiting: his mail is in the queue by then, and comes once."""
     with started() as system:
@@ -137,4 +146,4 @@ def answers(system):
 
 
 if __name__ == "__main__":
-    run(at_once, a_slow_command, one_has_to_wait, elsewhere, an_orderly_end, deaths)
+    run(at_once, in_batches, a_slow_command, one_has_to_wait, elsewhere, an_orderly_end, deaths)

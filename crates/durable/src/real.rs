@@ -363,7 +363,7 @@ fn time(seconds: i64, nanos: i64) -> SystemTime {
 }
 
 /// How often others come first, and how long they may take: those who compute for long have no names to give.
-const TURNS: usize = 8;
+const TURNS: usize = 4;
 const LONG: Duration = Duration::from_millis(2);
 /// The most syncs at a time.
 const AT_ONCE: usize = 16;

@@ -34,6 +34,8 @@ fn start(dir: &Path) -> Result<(), String> {
     layout::make_log_folder(&config);
     crate::set_up::open_log("master", &config)?;
     let _ = daemon::limits::raise_descriptors();
+    // Not allowed everywhere, and mail goes its way without.
+    let _ = sys::schedule::in_batches();
     layout::make(&config).map_err(|e| e.to_string())?;
     let _only_one = guard::lock(&config)?;
     layout::empty_pool(&config).map_err(|e| e.to_string())?;

@@ -9,6 +9,7 @@ use nix::libc::{
 };
 
 pub mod channel;
+pub mod schedule;
 
 /// Has the kernel begin to write the content of a file to its disk, without waiting for it (sync_file_range(2)).
 ///
