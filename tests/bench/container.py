@@ -84,9 +84,10 @@ def install_facteur(programs):
     (ROOT / "etc/facteur").mkdir(exist_ok=True)
 
 
-def configure(**relay):
+def configure(postfix_log, **relay):
     """Both systems deliver here, or relay by these settings."""
-    (ROOT / "etc/postfix/main.cf").write_text(MAIN_CF + "".join(f"{name} = {value}\n" for name, value in relay.items()))
+    log = dict(maillog_file="/var/log/postfix.log") if postfix_log else {}
+    (ROOT / "etc/postfix/main.cf").write_text(MAIN_CF + "".join(f"{name} = {value}\n" for name, value in (log | relay).items()))
     (ROOT / "etc/facteur/facteur.yaml").write_text(FACTEUR_YAML + "".join(f'{name}: "{value}"\n' for name, value in relay.items()))
     (ROOT / "etc/bench-transport").write_text("".join(f"{domain} smtp:[127.0.1.{n}]:{SINK}\n" for n, domain in enumerate(DOMAINS)))
 
