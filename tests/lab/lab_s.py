@@ -93,6 +93,10 @@ def rights(lab, server):
                 assert not any(int(status["CapBnd"], 16) >> bit & 1 for bit in FORBIDDEN), (name, status["CapBnd"])
                 if jailed:
                     assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2", (name, status)
+    with lab.step("the mail transport works in batches: what the unit forbids does not forbid that"):
+        for name in ("master", "smtpd", "qmgr", "pickup", "local"):
+            assert os.sched_getscheduler(found[name][0]) == os.SCHED_BATCH, name
+        assert os.sched_getscheduler(found["imapd"][0]) == os.SCHED_OTHER
     with lab.step("Landlock: jailed programs cannot open a file that everybody may read"):
         server.write("/srv/public", "for everybody\n")
         assert server.sh("runuser -u nobody cat /srv/public") == "for everybody\n"

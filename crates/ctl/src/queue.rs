@@ -13,6 +13,7 @@ use std::io::{self, Write as _};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use config::Config;
@@ -138,8 +139,9 @@ fn report(spool: &Spool, queue: Queue, id: QueueId) -> Result<Option<Report>> {
 fn find(spool: &Spool, id: &str) -> Result<(Queue, QueueId)> {
     let gone = || anyhow!("there is no message {id} in the queue");
     let parsed = QueueId::parse(&id.to_ascii_uppercase()).ok_or_else(gone)?;
-    let places = Queue::ALL.into_iter().find(|queue| spool.dir(*queue).stat(&parsed.name()).is_ok());
-    places.map(|queue| (queue, parsed)).ok_or_else(gone)
+    let place = || Queue::ALL.into_iter().find(|queue| spool.dir(*queue).stat(&parsed.name()).is_ok());
+    // One that is moved while we look may be missed, but not twice.
+    place().or_else(place).map(|queue| (queue, parsed)).ok_or_else(gone)
 }
 
 fn show(spool: &Spool, id: &str, json: bool) -> Result<()> {
@@ -180,14 +182,21 @@ fn content(file: &QueueFile, out: &mut impl io::Write) -> io::Result<()> {
 
 fn act(spool: &Spool, root: &Path, deed: Deed, which: &Which) -> Result<ExitCode> {
     let everything = which.ids.iter().any(|id| id == "ALL") || (which.ids.is_empty() && deed == Deed::Flush);
-    let chosen: Vec<Result<(Queue, QueueId)>> = match (everything, which.ids.is_empty()) {
-        (true, _) => all(spool, deed.sources())?.into_iter().map(Ok).collect(),
+    let until = Instant::now() + MOMENT;
+    let wait = || {
+        std::thread::sleep(PAUSE);
+        Instant::now() < until
+    };
+    let outcomes: Box<dyn Iterator<Item = Result<QueueId>>> = match (everything, which.ids.is_empty()) {
+        (true, _) => Box::new(
+            all(spool, deed.sources())?.into_iter().map(|(queue, id)| deed.perform(spool, queue, id).map(|()| id)),
+        ),
         (false, true) => bail!("say which: queue ids, or ALL"),
-        (false, false) => which.ids.iter().map(|id| find(spool, id)).collect(),
+        (false, false) => Box::new(which.ids.iter().map(|id| deed.perform_on(spool, id, wait))),
     };
     let (mut done, mut woken, mut code) = (0_u64, Vec::new(), ExitCode::SUCCESS);
-    for found in chosen {
-        match found.and_then(|(queue, id)| deed.perform(spool, queue, id).map(|()| id)) {
+    for outcome in outcomes {
+        match outcome {
             Ok(id) => {
                 tracing::info!("{id}: {}", deed.logged());
                 done += 1;
@@ -249,6 +258,20 @@ impl Deed {
         }
     }
 
+    /// On one message that was named. One that is being delivered, or moved under our hands, is looked for again while
+    /// `wait` says so.
+    fn perform_on(self, spool: &Spool, name: &str, wait: impl Fn() -> bool) -> Result<QueueId> {
+        loop {
+            let (queue, id) = find(spool, name)?;
+            let done = self.perform(spool, queue, id);
+            let is_busy = queue == Queue::Active && matches!(self, Self::Delete | Self::Hold);
+            let moved = spool.dir(queue).stat(&id.name()).is_err();
+            if done.is_ok() || !(is_busy || moved) || !wait() {
+                return done.map(|()| id);
+            }
+        }
+    }
+
     fn perform(self, spool: &Spool, queue: Queue, id: QueueId) -> Result<()> {
         let moved = |to| spool.shift(id, queue, to).with_context(|| format!("{id} cannot be moved"));
         match (self, queue) {
@@ -297,6 +320,10 @@ impl Deed {
         }
     }
 }
+
+/// How long messages that are being delivered are waited for, and how often they are looked for: most attempts take less.
+const MOMENT: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(20);
 
 #[cfg(test)]
 mod tests;

@@ -83,6 +83,20 @@ fn what_cannot_be_done_is_said() {
     assert_eq!(find(&queue.spool, "NOSUCH").unwrap_err().to_string(), "there is no message NOSUCH in the queue");
 }
 
+/// `postqueue -f; postsuper -d ID`
+#[test]
+fn one_that_is_being_delivered_is_waited_for_a_moment() {
+    let queue = Fixture::new();
+    let id = queue.message("luke@starwars.univ");
+    queue.spool.shift(id, Queue::Incoming, Queue::Active).unwrap();
+    let refused = Deed::Delete.perform_on(&queue.spool, &id.name(), || false).unwrap_err();
+    assert!(refused.to_string().contains("being delivered right now"));
+    let landed = || queue.spool.defer(id, Queue::Active, std::time::SystemTime::now()).is_ok();
+    assert_eq!(Deed::Delete.perform_on(&queue.spool, &id.name(), landed).unwrap(), id);
+    assert!(all(&queue.spool, &Queue::ALL).unwrap().is_empty());
+    assert!(Deed::Delete.perform_on(&queue.spool, &id.name(), || panic!("it is not there")).is_err());
+}
+
 #[test]
 fn a_message_is_reported_as_in_mailq() {
     let queue = Fixture::new();
