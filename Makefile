@@ -2,7 +2,7 @@
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 # The development profile builds fastest and is what the tests use; `make run PROFILE=release` for speed. The packages and
-# the bench have the programs of the profile `shipped`, which takes twice as long to build.
+# the bench have the programs of the profile `shipped`, which takes half as long again to build.
 PROFILE ?= dev
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
