@@ -88,6 +88,10 @@ pub trait RawDir: Send + Sync {
     fn sync_before_names(&self, files: &[&dyn RawFile]) -> Vec<io::Result<()>>;
     /// Finds out now what [`RawDir::sync_before_names`] needs to know.
     fn learn(&self) {}
+    /// Whether [`crate::Volume::commit`] of this directory by another process is as good as `sync`.
+    fn may_be_left(&self) -> bool {
+        false
+    }
     /// What is left on the disk for an unprivileged writer.
     fn space(&self) -> io::Result<Space>;
     /// The descriptor, for a watch or a jail; the forgetful disk has none.

@@ -134,6 +134,12 @@ impl Dir {
         self.0.learn();
     }
 
+    /// The descriptor, if somebody else may make the names of this directory durable: [`crate::Volume::commit`].
+    #[must_use]
+    pub fn left_to_another(&self) -> Option<BorrowedFd<'_>> {
+        self.0.fd().filter(|_| self.0.may_be_left())
+    }
+
     /// What is left on the disk: nothing when it is read-only.
     pub fn space(&self) -> io::Result<Space> {
         self.0.space()
@@ -160,10 +166,10 @@ impl File {
     /// When there is no memory for it, or there are no more descriptors.
     pub fn in_memory(content: &[u8]) -> io::Result<Self> {
         let fd = memfd_create(c"facteur", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
-        let file = Self::from_fd(fd.try_clone()?);
+        let file = Self::from_fd(fd);
         file.write_at(content, 0)?;
         let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
-        fcntl(fd, FcntlArg::F_ADD_SEALS(seals))?;
+        fcntl(file.lend()?, FcntlArg::F_ADD_SEALS(seals))?;
         Ok(file)
     }
 

@@ -18,7 +18,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::sys::stat::{fstat, major, minor};
 use nix::sys::statfs::{EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, fstatfs};
@@ -35,19 +35,24 @@ impl Journal {
     pub(crate) fn of(dir: impl AsFd) -> Self {
         let keeps_order = match fstatfs(dir.as_fd()).map(|about| about.filesystem_type()) {
             Ok(XFS_SUPER_MAGIC) => true,
-            Ok(EXT4_SUPER_MAGIC) => fstat(dir.as_fd()).is_ok_and(|about| is_written(Path::new("/"), about.st_dev)),
+            Ok(EXT4_SUPER_MAGIC) => fstat(dir.as_fd()).is_ok_and(|about| keeps_order(Path::new("/"), about.st_dev)),
             _ => false,
         };
         if keeps_order { Self::KeepsOrder } else { Self::Unknown }
     }
 }
 
-/// Whether somebody writes a journal for the ext4 on this device.
-fn is_written(root: &Path, device: u64) -> bool {
+/// Whether what is mounted from this device is an ext4 whose journal somebody writes, or an xfs.
+pub(crate) fn keeps_order(root: &Path, device: u64) -> bool {
     let number = format!("{}:{}", major(device), minor(device));
     let Ok(disk) = std::fs::read_link(root.join("sys/dev/block").join(number)) else { return false };
     let Some(name) = disk.file_name().and_then(OsStr::to_str) else { return false };
-    has_task(root, name) || has_journal_inside(root, name)
+    has_task(root, name) || has_journal_inside(root, name) || xfs(root, name).is_dir()
+}
+
+/// There while an xfs of this device is mounted.
+fn xfs(root: &Path, name: &str) -> PathBuf {
+    root.join("sys/fs/xfs").join(name)
 }
 
 /// The file holds the number of the task that writes the journal, or `<none>`.
@@ -88,7 +93,10 @@ mod tests {
                 std::fs::write(file, task).expect("written");
             }
         }
-        let found = [1, 2, 3, 4, 5, 6].map(|minor| is_written(root.path(), nix::sys::stat::makedev(8, minor)));
-        assert_eq!(found, [true, false, false, true, false, false]);
+        dir("sys/fs/xfs/sda6");
+        let link = root.path().join("sys/dev/block/8:6");
+        std::os::unix::fs::symlink("../../devices/pci/block/sda/sda6", link).expect("link");
+        let found = [1, 2, 3, 4, 5, 6, 7].map(|minor| keeps_order(root.path(), nix::sys::stat::makedev(8, minor)));
+        assert_eq!(found, [true, false, false, true, false, true, false]);
     }
 }

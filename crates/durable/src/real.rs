@@ -22,12 +22,14 @@ use nix::unistd::UnlinkatFlags;
 use crate::disk::{Access, Entry, Kind, Meta, RawDir, RawFile, Space};
 use crate::group::Group;
 use crate::journal::Journal;
+use crate::volume::Volume;
 
 /// A directory by its descriptor.
 pub struct RealDir {
     fd: OwnedFd,
     syncs: Group,
     journal: OnceLock<Journal>,
+    may_be_left: OnceLock<bool>,
 }
 
 /// A file by its descriptor.
@@ -42,7 +44,7 @@ impl RealDir {
     }
 
     pub(crate) fn new(fd: OwnedFd) -> Self {
-        Self { fd, syncs: Group::default(), journal: OnceLock::new() }
+        Self { fd, syncs: Group::default(), journal: OnceLock::new(), may_be_left: OnceLock::new() }
     }
 
     fn journal(&self) -> Journal {
@@ -194,6 +196,10 @@ impl RawDir for RealDir {
 
     fn learn(&self) {
         self.journal();
+    }
+
+    fn may_be_left(&self) -> bool {
+        *self.may_be_left.get_or_init(|| Volume::of(self.fd.as_fd()).is_some_and(Volume::keeps_order))
     }
 
     fn space(&self) -> io::Result<Space> {

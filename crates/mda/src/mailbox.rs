@@ -28,17 +28,31 @@ pub struct Maildirs {
 }
 
 impl Maildirs {
-    /// Delivers a batch into one Maildir: all are written, synced together, made visible together.
-    pub fn deliver(&mut self, settings: &Settings, root: &Path, messages: &[&Message]) -> Vec<Outcome> {
-        let outcomes = match self.opened(settings, root) {
-            Ok(at) => batch(settings, (&self.opened[at].1, root), messages, &self.none),
-            Err(error) => messages.iter().map(|_| refusal(root, &error)).collect(),
+    /// Delivers a batch into one Maildir: all are written, synced together, made visible together. With a directory, what was
+    /// delivered is so only when somebody has [committed](durable::Volume::commit) that.
+    pub fn deliver(&mut self, settings: &Settings, root: &Path, messages: &[&Message]) -> (Vec<Outcome>, Option<Dir>) {
+        let (outcomes, unsynced) = match self.opened(settings, root) {
+            Ok(at) => {
+                let maildir = &self.opened[at].1;
+                let unsynced = maildir.left_to_another().cloned();
+                (batch(settings, (maildir, root), messages, &self.none), unsynced)
+            }
+            Err(error) => (messages.iter().map(|_| refusal(root, &error)).collect(), None),
         };
         if outcomes.iter().any(|outcome| !matches!(outcome, Outcome::Sent(..))) {
             // Whatever was wrong may be mended by the next look: the folder moved, the disk mounted anew.
             self.opened.retain(|(path, _)| path != root);
         }
-        outcomes
+        (outcomes, unsynced)
+    }
+
+    /// Delivers one message for good.
+    fn deliver_one(&mut self, settings: &Settings, root: &Path, message: &Message) -> Option<Outcome> {
+        let (mut outcomes, unsynced) = self.deliver(settings, root, &[message]);
+        match unsynced.map_or(Ok(()), |dir| dir.sync_shared()) {
+            Ok(()) => outcomes.pop(),
+            Err(error) => Some(refusal(root, &error.into())),
+        }
     }
 
     /// The place of an open Maildir.
@@ -72,6 +86,7 @@ fn batch(
     let contents: Result<Vec<Content<'_>>, Error> =
         places.iter().zip(&prefixes).map(|(place, prefix)| content(messages[*place], prefix, none)).collect();
     let results = match contents {
+        Ok(contents) if maildir.left_to_another().is_some() => maildir.name_all(&contents),
         Ok(contents) => maildir.deliver_all(&contents),
         Err(error) => {
             let text = refusal(root, &error);
@@ -108,7 +123,7 @@ pub fn file(settings: &Settings, maildirs: &mut Maildirs, name: &str, message: &
         return done();
     }
     if name.ends_with('/') {
-        return match maildirs.deliver(settings, path, &[message]).pop() {
+        return match maildirs.deliver_one(settings, path, message) {
             Some(Outcome::Sent(..)) => done(),
             other => other.unwrap_or_else(done),
         };

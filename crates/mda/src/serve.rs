@@ -8,11 +8,12 @@
 use std::collections::VecDeque;
 use std::io;
 use std::ops::ControlFlow;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use durable::Dir;
 use handover::packet::{Packed, Reader, Writer};
 use handover::{Outcome, Reply, Task};
 use mail::EnhancedStatus;
@@ -133,10 +134,13 @@ impl Tasks {
         }
         for (root, messages) in into {
             let list: Vec<&Message> = messages.iter().collect();
-            let outcomes = self.maildirs.deliver(&shared.settings, &root, &list);
-            replies.extend(
-                messages.iter().zip(outcomes).map(|(message, outcome)| Reply { number: message.task.number, outcome }),
-            );
+            let (outcomes, unsynced) = self.maildirs.deliver(&shared.settings, &root, &list);
+            let outcomes = messages.iter().zip(outcomes);
+            let told = outcomes.map(|(message, outcome)| Reply { number: message.task.number, outcome });
+            match unsynced.as_ref().and_then(Dir::fd) {
+                Some(dir) => shared.reply_with(told.collect(), &[dir]),
+                None => replies.extend(told),
+            }
         }
         shared.reply(replies);
         for (message, step) in later {
@@ -209,24 +213,28 @@ impl Shared {
         }
     }
 
-    /// Sends replies, as many in a packet as fit.
     fn reply(&self, replies: Vec<Reply>) {
+        self.reply_with(replies, &[]);
+    }
+
+    /// Sends replies, as many in a packet as fit, each packet with the directory that is to be committed.
+    fn reply_with(&self, replies: Vec<Reply>, unsynced: &[BorrowedFd<'_>]) {
         let mut packet = Writer::default();
         for reply in replies.into_iter().flat_map(Reply::split) {
             reply.write(&mut packet);
             if packet.octets().len() >= FULL_PACKET {
-                self.send(&packet);
+                self.send(&packet, unsynced);
                 packet.clear();
             }
         }
         if !packet.is_empty() {
-            self.send(&packet);
+            self.send(&packet, unsynced);
         }
     }
 
     /// A reply that cannot be sent would be waited for without end: then we end, and the tasks are given to the next of us.
-    fn send(&self, packet: &Writer) {
-        if channel::send(&self.socket, packet.octets(), &[]).is_err() {
+    fn send(&self, packet: &Writer, descriptors: &[BorrowedFd<'_>]) {
+        if channel::send(&self.socket, packet.octets(), descriptors).is_err() {
             let _ = nix::sys::socket::shutdown(self.socket.as_raw_fd(), nix::sys::socket::Shutdown::Both);
         }
     }

@@ -7,7 +7,8 @@
 //! | renamed | `new/NAME,S=…,W=…` or still `tmp/NAME`, whole | either of them | if it is in `new/`, the queue delivers a second copy |
 //! | folder synced | `new/NAME,S=…,W=…` | that | – |
 //!
-//! Only the last state is acknowledged. A file in `new/` is always whole: see [`durable::Dir::sync_before_names`].
+//! Only the last state is acknowledged. The sync of the folder may be left to another process that does it for many folders
+//! ([`Delivery::name_all`]). A file in `new/` is always whole: see [`durable::Dir::sync_before_names`].
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -25,6 +26,8 @@ const CHUNK: usize = 128 * 1024;
 pub struct Delivery {
     tmp: Dir,
     new: Dir,
+    /// Device and inode of `new`.
+    identity: (u64, u64),
     naming: Naming,
 }
 
@@ -61,16 +64,14 @@ impl Delivery {
             dir = ensure_ours(&dir, level)?;
         }
         let root = ensure_maildir(&dir)?;
-        Ok(Self { tmp: root.tmp, new: root.new, naming: Naming::new(host) })
+        let about = root.new.meta()?;
+        Ok(Self { tmp: root.tmp, new: root.new, identity: (about.device, about.inode), naming: Naming::new(host) })
     }
 
     /// Whether `path` is this Maildir still, and not another that took its place.
     #[must_use]
     pub fn is_at(&self, path: &Path) -> bool {
-        match (std::fs::metadata(path.join("new")), self.new.meta()) {
-            (Ok(named), Ok(open)) => (named.dev(), named.ino()) == (open.device, open.inode),
-            _ => false,
-        }
+        std::fs::metadata(path.join("new")).is_ok_and(|named| (named.dev(), named.ino()) == self.identity)
     }
 
     /// Writes and syncs one message in `tmp/`. Call it from several threads at once to share the disk's work.
@@ -85,6 +86,18 @@ impl Delivery {
 
     /// Delivers many messages: all are written, then synced together, then moved into `new/` together.
     pub fn deliver_all(&self, contents: &[Content<'_>]) -> Vec<Result<Delivered, Error>> {
+        self.synced(self.name_all(contents))
+    }
+
+    /// The folder, if its sync may be left to another process.
+    #[must_use]
+    pub fn left_to_another(&self) -> Option<&Dir> {
+        self.new.left_to_another().map(|_| &self.new)
+    }
+
+    /// As [`Delivery::deliver_all`] but for the sync of the folder. An `Ok` may be acknowledged only when somebody did that
+    /// afterwards.
+    pub fn name_all(&self, contents: &[Content<'_>]) -> Vec<Result<Delivered, Error>> {
         let written: Vec<_> = contents.iter().map(|content| self.write_only(content)).collect();
         let files: Vec<&File> = written.iter().flatten().map(|(_, file)| file).collect();
         let mut synced = self.tmp.sync_before_names(&files).into_iter();
@@ -98,7 +111,7 @@ impl Delivery {
                 Ok(())
             })
             .collect();
-        let mut delivered = self.commit(pending).into_iter();
+        let mut delivered = self.publish_all(pending).into_iter();
         results.into_iter().map(|one| one.and_then(|()| delivered.next().unwrap_or(Err(Error::NoMessage)))).collect()
     }
 
@@ -113,7 +126,15 @@ impl Delivery {
 
     /// Moves written messages into `new/` and syncs the folder once. Only an `Ok` may be acknowledged.
     pub fn commit(&self, pending: Vec<Pending>) -> Vec<Result<Delivered, Error>> {
-        let mut results: Vec<Result<Delivered, Error>> = pending.into_iter().map(|one| self.publish(one)).collect();
+        self.synced(self.publish_all(pending))
+    }
+
+    fn publish_all(&self, pending: Vec<Pending>) -> Vec<Result<Delivered, Error>> {
+        pending.into_iter().map(|one| self.publish(one)).collect()
+    }
+
+    /// Syncs the folder, if anything was named.
+    fn synced(&self, mut results: Vec<Result<Delivered, Error>>) -> Vec<Result<Delivered, Error>> {
         if !results.iter().any(Result::is_ok) {
             return results;
         }
@@ -343,6 +364,9 @@ mod tests {
             }
             let many: Vec<Content<'_>> = (0..5).map(|_| of(&file, b"P: x\n")).collect();
             promised.extend(delivery.deliver_all(&many).into_iter().flatten().map(|delivered| delivered.name));
+            let named = delivery.name_all(&many);
+            home.subdir("Maildir")?.subdir("new")?.sync()?;
+            promised.extend(named.into_iter().flatten().map(|delivered| delivered.name));
             Ok(())
         };
         let steps = at_every_step_and_sync(

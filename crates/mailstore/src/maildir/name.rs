@@ -81,20 +81,22 @@ pub(crate) fn arrival(name: &str) -> (u64, u64) {
 /// Makes names that no other program makes.
 pub(crate) struct Naming {
     host: String,
+    process: u32,
     count: AtomicU64,
 }
 
 impl Naming {
     pub(crate) fn new(host: &str) -> Self {
         let host = host.replace('/', "\\057").replace(':', "\\072").replace([',', '\n', '\0'], "_");
-        Self { host: if host.is_empty() { "localhost".into() } else { host }, count: AtomicU64::new(0) }
+        let host = if host.is_empty() { "localhost".into() } else { host };
+        Self { host, process: process::id(), count: AtomicU64::new(0) }
     }
 
     /// A fresh base without sizes.
     pub(crate) fn next(&self) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let count = self.count.fetch_add(1, Ordering::Relaxed);
-        format!("{}.M{}P{}Q{count}.{}", now.as_secs(), now.subsec_micros(), process::id(), self.host)
+        format!("{}.M{}P{}Q{count}.{}", now.as_secs(), now.subsec_micros(), self.process, self.host)
     }
 }
 

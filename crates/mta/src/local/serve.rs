@@ -13,6 +13,7 @@ use handover::{Expansion, Order, Outcome, Reply, Task};
 use mail::EnhancedStatus;
 use tokio::sync::mpsc;
 
+use super::commits::Commits;
 use super::decide::{Decider, Decision};
 use super::line::Line;
 use super::writer::{Job, Writers};
@@ -23,6 +24,7 @@ use crate::set_up;
 struct Local {
     decider: RefCell<Decider>,
     writers: RefCell<Rc<Writers>>,
+    commits: Rc<Commits>,
     soft_bounce: std::cell::Cell<bool>,
 }
 
@@ -43,9 +45,11 @@ pub(super) async fn run(config: Config, socket: OwnedFd) -> Result<(), String> {
     let signals = Signals::listen().map_err(|e| e.to_string())?;
     let door = Door::new(socket).map_err(|e| e.to_string())?;
     let dir = config.dir().to_owned();
+    let commits = Commits::new();
     let local = Rc::new(Local {
         decider: RefCell::new(Decider::new(&config)),
-        writers: RefCell::new(Writers::new(&config)),
+        writers: RefCell::new(Writers::new(&config, Rc::clone(&commits))),
+        commits,
         soft_bounce: config.flag("soft_bounce").into(),
     });
     settled::tell();
@@ -65,7 +69,7 @@ impl Local {
     fn renew(&self, config: &Config) {
         self.decider.replace(Decider::new(config));
         // The old writers finish what they have and end.
-        self.writers.replace(Writers::new(config));
+        self.writers.replace(Writers::new(config, Rc::clone(&self.commits)));
         self.soft_bounce.set(config.flag("soft_bounce"));
     }
 
@@ -107,7 +111,7 @@ impl Local {
                     what: writing.what,
                 };
                 let writers = Rc::clone(&self.writers.borrow());
-                writers.submit(writing.owner, Job { task, file, asked, tries: 0 });
+                writers.submit(writing.owner, Job { task, file, asked, tries: 0, underway: self.commits.underway() });
             }
         }
     }

@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -17,10 +18,12 @@ use daemon::Channel;
 use handover::packet::{Packed, Reader, Writer};
 use handover::{Outcome, Reply, Task};
 use mail::EnhancedStatus;
+use nix::errno::Errno;
 use sys::channel;
 use tokio::process::{Child, Command};
 use tokio::sync::{Semaphore, mpsc};
 
+use super::commits::{Commits, Underway};
 use super::decide::Owner;
 use super::serve::Asked;
 
@@ -38,6 +41,9 @@ pub(super) struct Job {
     pub(super) file: OwnedFd,
     pub(super) asked: Asked,
     pub(super) tries: u8,
+    /// Until the writer has done its part.
+    #[expect(dead_code, reason = "its end is what counts")]
+    pub(super) underway: Underway,
 }
 
 /// The writers there are.
@@ -47,16 +53,18 @@ pub(super) struct Writers {
     running: RefCell<HashMap<Owner, mpsc::UnboundedSender<Job>>>,
     places: Semaphore,
     waiting: Cell<usize>,
+    commits: Rc<Commits>,
 }
 
 impl Writers {
-    pub(super) fn new(config: &Config) -> Rc<Self> {
+    pub(super) fn new(config: &Config, commits: Rc<Commits>) -> Rc<Self> {
         Rc::new(Self {
             program: PathBuf::from(config.text("daemon_directory")).join("mda"),
             config_dir: config.dir().to_owned(),
             running: RefCell::default(),
             places: Semaphore::new(MOST_WRITERS),
             waiting: Cell::new(0),
+            commits,
         })
     }
 
@@ -155,7 +163,7 @@ impl Writers {
                     sending = None;
                 }
                 received = channel.receive(&mut buffer) => match received? {
-                    Some((octets, _)) => take_replies(octets, open)?,
+                    Some((octets, unsynced)) => self.take_replies((octets, unsynced), open)?,
                     None if open.is_empty() => return Ok(()),
                     None => return Err(io::Error::other("ended in the middle of its work")),
                 },
@@ -172,6 +180,49 @@ impl Writers {
             }
         }
     }
+
+    /// What came with a directory is told when that is committed; the writer has done its part.
+    fn take_replies(
+        &self,
+        (octets, mut unsynced): (&[u8], Vec<OwnedFd>),
+        open: &mut HashMap<u64, Job>,
+    ) -> io::Result<()> {
+        let mut reader = Reader::new(octets);
+        let mut named = Vec::new();
+        while !reader.is_empty() {
+            let Reply { number, outcome } = Reply::read(&mut reader).map_err(io::Error::other)?;
+            let Entry::Occupied(mut job) = open.entry(number) else {
+                return Err(io::Error::other("an answer nobody asked for"));
+            };
+            if !unsynced.is_empty() && matches!(outcome, Outcome::Sent(..)) {
+                named.push((job.remove().asked, outcome));
+            } else if job.get_mut().asked.heard(outcome) {
+                job.remove();
+            }
+        }
+        if let Some(dir) = unsynced.pop().filter(|_| !named.is_empty()) {
+            self.commits.add(dir, Box::new(move |committed| tell(named, committed)));
+        }
+        Ok(())
+    }
+}
+
+/// The last word on what was named, now that it is durable; or it is not known to be.
+fn tell(named: Vec<(Asked, Outcome)>, committed: &io::Result<()>) {
+    for (asked, outcome) in named {
+        asked.finish(match committed {
+            Ok(()) => outcome,
+            Err(error) => Outcome::Deferred(
+                EnhancedStatus::new(4, 2, 0),
+                format!("the mailbox cannot be synced: {}", plain(error)),
+            ),
+        });
+    }
+}
+
+/// Without the number that the library adds.
+fn plain(error: &io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.to_string(), |number| Errno::from_raw(number).desc().to_owned())
 }
 
 async fn send(channel: &Channel, packet: &Writer, job: Option<&Job>) -> io::Result<()> {
@@ -179,16 +230,4 @@ async fn send(channel: &Channel, packet: &Writer, job: Option<&Job>) -> io::Resu
         Some(job) => channel.send_unless_gone(packet.octets(), &[job.file.as_fd()]).await,
         None => Ok(()),
     }
-}
-
-fn take_replies(octets: &[u8], open: &mut HashMap<u64, Job>) -> io::Result<()> {
-    let mut reader = Reader::new(octets);
-    while !reader.is_empty() {
-        let Reply { number, outcome } = Reply::read(&mut reader).map_err(io::Error::other)?;
-        let job = open.get_mut(&number).ok_or_else(|| io::Error::other("an answer nobody asked for"))?;
-        if job.asked.heard(outcome) {
-            open.remove(&number);
-        }
-    }
-    Ok(())
 }
