@@ -117,4 +117,8 @@ pub trait RawFile: Send + Sync {
     fn fd(&self) -> Option<BorrowedFd<'_>>;
     /// A descriptor for somebody who reads what the file holds now; the forgetful disk gives one of a copy.
     fn lend(&self) -> io::Result<BorrowedFd<'_>>;
+    /// All of it, of a file that is no more than that.
+    fn octets(&self) -> Option<Arc<[u8]>> {
+        None
+    }
 }

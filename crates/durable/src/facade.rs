@@ -11,6 +11,7 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::disk::{Access, Dir, Entry, File, Meta, RawDir, RawFile, Space};
+use crate::octets::Octets;
 use crate::real::{RealDir, RealFile};
 
 impl Dir {
@@ -171,6 +172,18 @@ impl File {
         let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
         fcntl(file.lend()?, FcntlArg::F_ADD_SEALS(seals))?;
         Ok(file)
+    }
+
+    /// A file on no disk, for us alone to read.
+    #[must_use]
+    pub fn from_octets(octets: Arc<[u8]>) -> Self {
+        Self(Box::new(Octets(octets)))
+    }
+
+    /// The content, of a file made of octets alone.
+    #[must_use]
+    pub fn octets(&self) -> Option<Arc<[u8]>> {
+        self.0.octets()
     }
 
     /// A file of any disk.

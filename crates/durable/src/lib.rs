@@ -16,6 +16,7 @@ pub mod forgetful;
 pub mod group;
 mod journal;
 pub mod lock;
+mod octets;
 pub mod real;
 mod volume;
 

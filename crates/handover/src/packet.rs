@@ -73,6 +73,11 @@ impl Writer {
         self.0.extend_from_slice(value.as_bytes());
     }
 
+    /// The last field: octets whose length is that of the rest of the packet.
+    pub fn octets_to_the_end(&mut self, value: &[u8]) {
+        self.0.extend_from_slice(value);
+    }
+
     /// An address, or none.
     pub fn address(&mut self, value: Option<&Address>) {
         self.text(&value.map(ToString::to_string).unwrap_or_default());
@@ -100,6 +105,11 @@ impl<'a> Reader<'a> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The rest of the packet.
+    pub fn octets_to_the_end(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.0)
     }
 
     fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {

@@ -1,6 +1,6 @@
 //! local ↔ mda: one message for one mailbox, command or file, and the [`Reply`](crate::Reply) to it.
 //!
-//! A packet from local is one [`Task`] with the queue file's descriptor; mda answers with replies as local does.
+//! A packet from local is one [`Task`] and the [`Body`](crate::Body); mda answers with replies as local does.
 //! A packet of replies may bring a directory: what they say was sent is so when somebody has committed that.
 
 use mail::{Address, QueueId};

@@ -4,10 +4,10 @@
 //! recipients are done, and by then nobody may still be reading. Files of large messages are never written again.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use durable::File;
-use handover::Task;
+use handover::{Body, Task};
 use mail::date::Moment;
 use spool::Origin;
 
@@ -31,12 +31,15 @@ pub struct Message {
 }
 
 impl Message {
-    /// The message of `task` in the queue file `fd`.
+    /// The message of `task` in its queue file.
     ///
     /// # Errors
     /// When the file is shorter than the task says or cannot be read.
-    pub fn open(task: Task, fd: OwnedFd) -> io::Result<Self> {
-        let file = File::from_fd(fd);
+    pub fn open(task: Task, body: Body) -> io::Result<Self> {
+        let file = match body {
+            Body::Enclosed(octets) => File::from_octets(octets),
+            Body::File(fd) => File::from_fd(Arc::into_inner(fd).ok_or(io::ErrorKind::ResourceBusy)?),
+        };
         let end = task.offset.saturating_add(task.length);
         if file.meta()?.size < end {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -144,6 +147,10 @@ mod tests {
         let mut file = tempfile::tempfile()?;
         file.write_all(b"prologue")?;
         file.write_all(content.as_bytes())?;
+        open(content, to, Body::File(Arc::new(file.into())))
+    }
+
+    fn open(content: &str, to: &str, body: Body) -> io::Result<Message> {
         let to = Address::parse(to).expect(to);
         let task = Task {
             number: 1,
@@ -156,7 +163,7 @@ mod tests {
             length: content.len() as u64,
             what: What::User,
         };
-        Message::open(task, file.into())
+        Message::open(task, body)
     }
 
     #[test]
@@ -171,6 +178,15 @@ mod tests {
         assert_eq!(binary.prefix(), front.as_bytes());
         let from = message.from_line(Moment { seconds: 1_795_191_067, offset: 0 });
         assert_eq!(from, "From MAILER-DAEMON  Fri Nov 20 16:11:07 2026\n");
+    }
+
+    #[test]
+    fn an_enclosed_message_is_the_same_as_one_in_a_file() {
+        let content = "Received: x\n\nbody\n";
+        let enclosed = |octets: String| open(content, "kevin", Body::Enclosed(octets.into_bytes().into()));
+        let message = enclosed(format!("prologue{content}and records")).expect("whole");
+        assert_eq!(message.prefix(), self::message(content, "kevin").expect("readable").prefix());
+        assert_eq!(enclosed("prologueRec".into()).err().map(|e| e.kind()), Some(io::ErrorKind::UnexpectedEof));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 
 use durable::Dir;
 use handover::packet::{Packed, Reader, Writer};
-use handover::{Outcome, Reply, Task};
+use handover::{Body, Outcome, Reply, Task};
 use mail::EnhancedStatus;
 use sys::channel;
 
@@ -95,16 +95,16 @@ impl Tasks {
     /// Takes a task into the batch, or answers at once that its message cannot be read. Breaks at the end of the socket.
     fn hear(
         &self,
-        (length, mut descriptors): (usize, Vec<OwnedFd>),
+        (length, descriptors): (usize, Vec<OwnedFd>),
         batch: &mut Vec<Message>,
     ) -> anyhow::Result<ControlFlow<()>> {
         if length == 0 {
             return Ok(ControlFlow::Break(()));
         }
-        let task = Task::read(&mut Reader::new(&self.buffer[..length]))?;
-        anyhow::ensure!(descriptors.len() == 1, "a task must come with one descriptor");
+        let mut reader = Reader::new(&self.buffer[..length]);
+        let task = Task::read(&mut reader)?;
         let number = task.number;
-        match Message::open(task, descriptors.remove(0)) {
+        match Message::open(task, Body::read(&mut reader, descriptors)?) {
             Ok(message) => batch.push(message),
             Err(error) => {
                 let text = format!("cannot read the queue file: {}", forward::plain(&error));

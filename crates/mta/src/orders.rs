@@ -1,5 +1,5 @@
-//! A delivery program's end of the connection to qmgr ([`crate::qmgr::link`] is the other): orders in, each with the open
-//! queue file, and what became of them out.
+//! A delivery program's end of the connection to qmgr ([`crate::qmgr::link`] is the other): orders in, each with the queue
+//! file ([`Body`]), and what became of them out.
 //!
 //! When a connection fails or qmgr says what is no order, the connection ends; qmgr then gives its orders out again. What
 //! has gathered to be said while a packet was being sent leaves in the next one together.
@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::Channel;
-use handover::packet::{Packed, Reader, Writer};
+use handover::Body;
+use handover::packet::{Malformed, Packed, Reader, Writer};
 use sys::channel;
 use tokio::io::Interest;
 use tokio::net::UnixDatagram;
@@ -52,7 +53,7 @@ impl Door {
 pub(crate) async fn receive<O: Packed>(
     channel: &Channel,
     sender: &mut JoinHandle<io::Result<()>>,
-    mut take: impl FnMut(O, OwnedFd),
+    mut take: impl FnMut(O, Body) -> Result<(), Malformed>,
 ) {
     let mut buffer = vec![0; channel::MAX_PACKET];
     loop {
@@ -61,7 +62,7 @@ pub(crate) async fn receive<O: Packed>(
             // Without the answers qmgr would wait for ever; when the connection ends it gives the orders out again.
             ended = &mut *sender => ended.unwrap_or_else(|error| Err(io::Error::other(error))).map(|()| None),
         };
-        let (packet, mut descriptors) = match received {
+        let (packet, descriptors) = match received {
             Ok(Some(received)) => received,
             Ok(None) => break,
             Err(error) => {
@@ -69,12 +70,11 @@ pub(crate) async fn receive<O: Packed>(
                 break;
             }
         };
-        match (O::read(&mut Reader::new(packet)), descriptors.pop()) {
-            (Ok(order), Some(file)) if descriptors.is_empty() => take(order, file),
-            _ => {
-                tracing::warn!("qmgr sent what is no order; connection closed");
-                break;
-            }
+        let mut reader = Reader::new(packet);
+        let order = O::read(&mut reader);
+        if order.and_then(|order| take(order, Body::read(&mut reader, descriptors)?)).is_err() {
+            tracing::warn!("qmgr sent what is no order; connection closed");
+            break;
         }
     }
     sender.abort();

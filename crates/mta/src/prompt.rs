@@ -2,8 +2,8 @@
 //! are promised.
 //!
 //! A small message need not be made durable in the queue if it becomes durable in its mailbox at once: smtpd offers an
-//! image of its queue file, which is in memory only, to qmgr, which delivers from it, and the client has its `250` when all mailboxes are synced. Whatever takes
-//! longer or goes another way (a relay, an alias that expands, a notice, a recipient who has to wait) is committed to the
+//! image of its queue file, which is in memory only, to qmgr, which delivers from it, and the client has its `250` when all
+//! mailboxes are synced. Whatever takes longer or goes another way (a relay, an alias that expands, a notice, a recipient who has to wait) is committed to the
 //! queue first, as any other message. Over `QUEUE/private/prompt`, a `SEQPACKET` socket on which qmgr listens.
 //!
 //! | state of the message | smtpd knows | qmgr knows | leads on | a crash or power cut leaves |
@@ -23,11 +23,13 @@ use mail::QueueId;
 /// The name of the socket in `private`.
 pub(crate) const SOCKET: &str = "prompt";
 
-/// What smtpd says. Several may be in a packet; each offer brings its image as a descriptor, in their order.
+/// What smtpd says. Several may be in a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Said {
-    /// Here is a message.
+    /// Here is a message: its image is the next descriptor of the packet.
     Offered(QueueId),
+    /// Here is a small message: its image is the rest of the packet.
+    Enclosed(QueueId),
     /// This one took too long and is being committed.
     TakenBack(QueueId),
     /// The name of this delivered message means nothing any more.
@@ -47,6 +49,7 @@ impl Packed for Said {
     fn write(&self, to: &mut Writer) {
         let (kind, id) = match *self {
             Self::Offered(id) => (b'O', id),
+            Self::Enclosed(id) => (b'E', id),
             Self::TakenBack(id) => (b'T', id),
             Self::LetGo(id) => (b'L', id),
         };
@@ -58,6 +61,7 @@ impl Packed for Said {
         let (kind, id) = (from.octet()?, from.id()?);
         match kind {
             b'O' => Ok(Self::Offered(id)),
+            b'E' => Ok(Self::Enclosed(id)),
             b'T' => Ok(Self::TakenBack(id)),
             b'L' => Ok(Self::LetGo(id)),
             _ => Err(Malformed),

@@ -22,7 +22,8 @@ pub struct Incoming {
     /// What is not yet in the file; first of all the prologue.
     buffer: Vec<u8>,
     file: Option<File>,
-    sealed: bool,
+    /// A small message is whole, and its records end here.
+    sealed: Option<usize>,
     completed: bool,
     /// Where the `M` record stands.
     message_record: u64,
@@ -62,7 +63,7 @@ impl Incoming {
             message_record: (buffer.len() - MESSAGE_RECORD) as u64,
             buffer,
             file: None,
-            sealed: false,
+            sealed: None,
             completed: false,
             written: 0,
             content: 0,
@@ -155,28 +156,29 @@ impl Incoming {
     /// the disk there is nothing of it yet: [`Incoming::commit`] may still follow.
     ///
     /// # Errors
-    /// When there is no memory for it; or it is not [small](Incoming::is_small).
-    pub fn image(&mut self) -> io::Result<File> {
+    /// It is not [small](Incoming::is_small).
+    pub fn image(&mut self) -> io::Result<&[u8]> {
         if !self.is_small() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        self.seal()?;
-        File::in_memory(&self.buffer)
+        let end = self.seal()?;
+        Ok(&self.buffer[..end])
     }
 
-    /// All of a small message is in the buffer, as its file will be.
-    fn seal(&mut self) -> io::Result<()> {
-        if self.sealed {
-            return Ok(());
+    /// All of a small message is in the buffer, as its file will be: where its records end.
+    fn seal(&mut self) -> io::Result<usize> {
+        if let Some(end) = self.sealed {
+            return Ok(end);
         }
         self.buffer.extend(format::end_record(self.checksum.clone().finalize(), self.recipients));
         let at = usize::try_from(self.message_record).map_err(|_| io::ErrorKind::FileTooLarge)?;
         self.buffer[at..at + MESSAGE_RECORD].copy_from_slice(&format::message_record(self.content));
         // Zeros: where a used file goes on with octets of its former life, no record begins; a new file has room to be
         // used again.
-        self.buffer.resize((self.buffer.len() + 1).next_multiple_of(BLOCK), 0);
-        self.sealed = true;
-        Ok(())
+        let end = self.buffer.len();
+        self.buffer.resize((end + 1).next_multiple_of(BLOCK), 0);
+        self.sealed = Some(end);
+        Ok(end)
     }
 
     /// All octets are with the kernel.

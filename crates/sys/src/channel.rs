@@ -65,9 +65,14 @@ pub fn accept(listener: impl AsFd) -> io::Result<OwnedFd> {
 pub fn connect(path: &Path) -> io::Result<OwnedFd> {
     let socket = socket(SocketFlags::CLOEXEC)?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    // Not more than net.core.wmem_max, which is enough.
+    let _ = rustix::net::sockopt::set_socket_send_buffer_size(&socket, ROOM);
     rustix::io::ioctl_fionbio(&socket, true)?;
     Ok(socket)
 }
+
+/// What may be under way on a connection before the sender waits, in octets.
+const ROOM: usize = 1024 * 1024;
 
 fn socket(flags: SocketFlags) -> io::Result<OwnedFd> {
     Ok(rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)

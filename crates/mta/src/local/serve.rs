@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use config::Config;
 use daemon::shutdown::Signals;
 use daemon::{Channel, settled};
-use handover::{Expansion, Order, Outcome, Reply, Task};
+use handover::{Body, Expansion, Order, Outcome, Reply, Task};
 use mail::EnhancedStatus;
 use tokio::sync::mpsc;
 
@@ -77,10 +77,14 @@ impl Local {
         let Ok(channel) = Channel::new(socket).map(Arc::new) else { return };
         let (replies, waiting) = mpsc::unbounded_channel();
         let mut sender = tokio::task::spawn_local(orders::send(channel.clone(), waiting));
-        orders::receive(&channel, &mut sender, |order, file| self.take(order, file, &replies)).await;
+        let take = |order, body| {
+            self.take(order, body, &replies);
+            Ok(())
+        };
+        orders::receive(&channel, &mut sender, take).await;
     }
 
-    fn take(&self, order: Order, file: OwnedFd, replies: &mpsc::UnboundedSender<Reply>) {
+    fn take(&self, order: Order, body: Body, replies: &mpsc::UnboundedSender<Reply>) {
         let decision = self.decider.borrow_mut().decide(&order);
         let active = SystemTime::UNIX_EPOCH + Duration::from_micros(order.active);
         let mut asked = Asked {
@@ -111,7 +115,7 @@ impl Local {
                     what: writing.what,
                 };
                 let writers = Rc::clone(&self.writers.borrow());
-                writers.submit(writing.owner, Job { task, file, asked, tries: 0, underway: self.commits.underway() });
+                writers.submit(writing.owner, Job { task, body, asked, tries: 0, underway: self.commits.underway() });
             }
         }
     }

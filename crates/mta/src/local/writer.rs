@@ -16,7 +16,7 @@ use std::time::Duration;
 use config::Config;
 use daemon::Channel;
 use handover::packet::{Packed, Reader, Writer};
-use handover::{Outcome, Reply, Task};
+use handover::{Body, Outcome, Reply, Task};
 use mail::EnhancedStatus;
 use nix::errno::Errno;
 use sys::channel;
@@ -38,7 +38,7 @@ const IDLE_WHEN_FULL: Duration = Duration::from_millis(20);
 /// A task for a writer, with whom to tell.
 pub(super) struct Job {
     pub(super) task: Task,
-    pub(super) file: OwnedFd,
+    pub(super) body: Body,
     pub(super) asked: Asked,
     pub(super) tries: u8,
     /// Until the writer has done its part.
@@ -173,6 +173,7 @@ impl Writers {
                     job.task.number = number;
                     packet.clear();
                     job.task.write(&mut packet);
+                    let _ = job.body.write(&mut packet);
                     open.insert(number, job);
                     sending = Some(number);
                 }
@@ -227,7 +228,10 @@ fn plain(error: &io::Error) -> String {
 
 async fn send(channel: &Channel, packet: &Writer, job: Option<&Job>) -> io::Result<()> {
     match job {
-        Some(job) => channel.send_unless_gone(packet.octets(), &[job.file.as_fd()]).await,
+        Some(job) => match &job.body {
+            Body::File(file) => channel.send_unless_gone(packet.octets(), &[file.as_fd()]).await,
+            Body::Enclosed(_) => channel.send_unless_gone(packet.octets(), &[]).await,
+        },
         None => Ok(()),
     }
 }

@@ -156,7 +156,7 @@ impl Qmgr {
     fn give_to_local(&mut self, connection: u64, Turn { to, id, slots }: Turn) {
         let Some(slot) = slots.first().copied() else { return };
         let Some(message) = self.active.get(&id) else { return };
-        let Some(file) = message.descriptor.clone() else {
+        let Some(body) = message.body.clone() else {
             self.locals.windows.landed(&to, Verdict::Nothing);
             self.out_of_descriptors(id, &slots);
             return;
@@ -176,12 +176,12 @@ impl Qmgr {
             length: message.content.end - message.content.start,
         };
         self.locals.open.insert(number, OpenLocal { id, slot, to, gathered: Vec::new() });
-        let _ = self.locals.orders.send(Sending { connection, order, file });
+        let _ = self.locals.orders.send(Sending { connection, order, body });
     }
 
     fn give_to_smtp(&mut self, connection: u64, Turn { to, id, slots }: Turn) {
         let Some(message) = self.active.get(&id) else { return };
-        let Some(file) = message.descriptor.clone() else {
+        let Some(body) = message.body.clone() else {
             self.relays.windows.landed(&to, Verdict::Nothing);
             self.out_of_descriptors(id, &slots);
             return;
@@ -220,7 +220,7 @@ impl Qmgr {
             order.recipients.push(recipient);
         }
         relays.open.insert(number, OpenRelay { id, to, dialect, left });
-        let _ = relays.orders.send(Sending { connection, order, file });
+        let _ = relays.orders.send(Sending { connection, order, body });
     }
 
     fn out_of_descriptors(&mut self, id: QueueId, slots: &[usize]) {

@@ -3,14 +3,12 @@
 //! Each connection has a number. Orders are given out for one connection and thrown away when that one is gone, because
 //! qmgr then gives them out again: nothing is delivered twice on account of a restart of such a program alone.
 
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::Channel;
 use handover::packet::{Packed, Reader, Writer};
-use handover::{Order, RelayOrder, Reply, Report};
+use handover::{Body, Order, RelayOrder, Reply, Report};
 use sys::channel;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
@@ -51,7 +49,7 @@ pub struct Sending<O = Order> {
     /// The order.
     pub order: O,
     /// The queue file.
-    pub file: Arc<OwnedFd>,
+    pub body: Body,
 }
 
 /// What happens on the connection.
@@ -117,7 +115,8 @@ async fn talk<D: Dialogue>(
                 if sending.connection == connection {
                     packet.clear();
                     sending.order.write(&mut packet);
-                    channel.send_unless_gone(packet.octets(), &[sending.file.as_fd()]).await?;
+                    let file = sending.body.write(&mut packet);
+                    channel.send_unless_gone(packet.octets(), file.as_slice()).await?;
                 }
             }
         }

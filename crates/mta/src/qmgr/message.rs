@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
+use durable::File;
 use handover::relay::{DsnSupport, Remote, Stage, Terms};
-use handover::{Expansion, Outcome};
+use handover::{Body, Expansion, Outcome};
 use mail::{Address, Domain, EnhancedStatus, QueueId, Recipient};
 use spool::{QueueFile, Readers};
 
@@ -43,8 +43,8 @@ pub struct Message {
     pub content: Range<u64>,
     /// The queue file, for its recorder.
     pub file: Arc<Mutex<QueueFile>>,
-    /// The descriptor that goes to `local`.
-    pub descriptor: Option<Arc<OwnedFd>>,
+    /// What goes to the delivery programs; `None`: there was no descriptor left.
+    pub body: Option<Body>,
     /// Recipients, numbered as in the file.
     pub slots: Vec<Slot>,
     /// How many recipients wait or are with `local`.
@@ -138,6 +138,14 @@ pub struct Expanded {
     pub owner: Option<Address>,
 }
 
+/// A queue file, for others to read.
+pub(super) fn body_of(file: &File) -> Option<Body> {
+    match file.octets() {
+        Some(octets) => Some(Body::Enclosed(octets)),
+        None => file.lend().and_then(|fd| fd.try_clone_to_owned()).ok().map(|fd| Body::File(Arc::new(fd))),
+    }
+}
+
 impl Message {
     /// From its queue file.
     #[must_use]
@@ -169,7 +177,7 @@ impl Message {
             arrival: file.arrival,
             active: SystemTime::now(),
             content: file.content.clone(),
-            descriptor: file.file.lend().and_then(|fd| fd.try_clone_to_owned()).ok().map(Arc::new),
+            body: body_of(&file.file),
             open: slots.iter().filter(|slot| slot.state == State::Open).count(),
             slots,
             file: Arc::new(Mutex::new(file)),

@@ -18,7 +18,7 @@ use sys::channel;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::disk::Fetch;
-use super::message::{Message, Slot, State};
+use super::message::{Message, Slot, State, body_of};
 use super::run::Qmgr;
 use super::windows::Age;
 use crate::orders::{self, Door};
@@ -32,7 +32,7 @@ const MOST: usize = 256;
 /// What a lender says.
 pub(super) enum Event {
     /// Here is a message.
-    Offered(Lender, QueueId, OwnedFd),
+    Offered(Lender, QueueId, File),
     /// The lender commits it.
     TakenBack(QueueId),
     /// The name of a delivered message means nothing any more.
@@ -140,9 +140,9 @@ impl Qmgr {
         }
     }
 
-    fn offered(&mut self, lender: Lender, id: QueueId, file: OwnedFd) {
+    fn offered(&mut self, lender: Lender, id: QueueId, file: File) {
         let room = !self.closing && self.active.len() < MOST.min(self.most_active) && !self.known.contains(&id);
-        let file = if room { QueueFile::read(File::from_fd(file), id).ok() } else { None };
+        let file = if room { QueueFile::read(file, id).ok() } else { None };
         let Some(file) = file else {
             let _ = lender.answers.send(Answer::Commit(id));
             return;
@@ -271,7 +271,7 @@ impl Qmgr {
 impl Message {
     /// From now on its queue file is this one, whose octets are the same.
     fn use_file(&mut self, file: File) {
-        self.descriptor = file.lend().and_then(|fd| fd.try_clone_to_owned()).ok().map(Arc::new);
+        self.body = body_of(&file);
         self.file.lock().unwrap_or_else(PoisonError::into_inner).file = file;
     }
 
@@ -327,7 +327,10 @@ fn read(packet: &[u8], files: Vec<OwnedFd>, lender: &Lender, to: &UnboundedSende
     let mut reader = Reader::new(packet);
     while !reader.is_empty() {
         let event = match Said::read(&mut reader)? {
-            Said::Offered(id) => Event::Offered(lender.clone(), id, files.next().ok_or(Malformed)?),
+            Said::Offered(id) => Event::Offered(lender.clone(), id, File::from_fd(files.next().ok_or(Malformed)?)),
+            Said::Enclosed(id) => {
+                Event::Offered(lender.clone(), id, File::from_octets(reader.octets_to_the_end().into()))
+            }
             Said::TakenBack(id) => Event::TakenBack(id),
             Said::LetGo(id) => Event::LetGo(id),
         };

@@ -1,11 +1,9 @@
 //! For tests: qmgr with its disk and its door to lenders, and somebody in the test who stands in for `local`.
 
-use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use handover::{Order, Outcome, Reply};
+use handover::{Body, Order, Outcome, Reply};
 use mail::QueueId;
 use routes::Router;
 use spool::Spool;
@@ -21,7 +19,7 @@ use crate::cleanup::Cleanup;
 /// What is asked of the stand-in, and where the outcome goes.
 pub(crate) struct Asked {
     pub(crate) order: Order,
-    pub(crate) file: Arc<OwnedFd>,
+    pub(crate) body: Body,
     pub(crate) outcome: UnboundedSender<Reply>,
 }
 
@@ -73,8 +71,8 @@ impl Rig {
             tokio::select! {
                 Some(report) = self.reported.recv() => self.qmgr.reported(report),
                 Some(event) = self.lent.recv() => self.qmgr.lender_said(event),
-                Some(Sending { order, file, .. }) = self.orders.recv() => {
-                    let _ = local.send(Asked { order, file, outcome: outcome.clone() });
+                Some(Sending { order, body, .. }) = self.orders.recv() => {
+                    let _ = local.send(Asked { order, body, outcome: outcome.clone() });
                 }
                 Some(reply) = outcomes.recv() => self.qmgr.local_happened(Event::Replies(vec![reply])),
                 id = woken.recv(), if !ends => match id {

@@ -379,7 +379,7 @@ impl Qmgr {
             readers: message.readers,
         };
         // The file may be used again once the recorder has let go of it.
-        drop(message.descriptor);
+        drop(message.body);
         let _ = self.record.send(Record::Settle(Box::new(settlement)));
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use config::Config;
 use daemon::shutdown::Signals;
 use daemon::{Channel, settled};
+use handover::Body;
 use handover::relay::{RelayOrder, Report};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -87,13 +88,16 @@ impl Smtp {
         let Ok(channel) = Channel::new(socket).map(Arc::new) else { return };
         let (reports, waiting) = mpsc::unbounded_channel();
         let mut sender = tokio::spawn(orders::send(channel.clone(), waiting));
-        let begin = |order, file| self.begin(order, file, reports.clone());
+        let begin = |order, body: Body| {
+            self.begin(order, body.into_file()?, reports.clone());
+            Ok(())
+        };
         if self.closing.run_until_cancelled(orders::receive(&channel, &mut sender, begin)).await.is_some() {
             return;
         }
         drop(reports);
         // What qmgr still sends is read, so that it does not wait for room instead of hearing us, and left to our successor.
-        orders::receive(&channel, &mut sender, |_: RelayOrder, _| {}).await;
+        orders::receive(&channel, &mut sender, |_: RelayOrder, _| Ok(())).await;
     }
 
     fn begin(&self, order: RelayOrder, file: OwnedFd, reports: mpsc::UnboundedSender<Report>) {

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use daemon::Channel;
+use durable::File;
+use handover::body::MOST_ENCLOSED;
 use handover::packet::{Packed, Reader, Writer};
 use mail::QueueId;
 use sys::channel;
@@ -47,17 +49,17 @@ impl Prompt {
 
     /// Gives the message to qmgr as an image in memory; what cannot go that way comes back.
     pub(super) fn offer(&self, mut job: Job) -> Option<Job> {
+        let id = job.message.id();
         let Ok(image) = job.message.image() else { return Some(job) };
         let mut link = self.link();
         let mut packet = Writer::default();
         link.let_go.iter().for_each(|id| Said::LetGo(*id).write(&mut packet));
-        Said::Offered(job.message.id()).write(&mut packet);
-        let (Some(socket), Some(fd)) = (&link.socket, image.fd()) else { return Some(job) };
-        if channel::send(socket, packet.octets(), &[fd]).is_err() {
+        let Some(socket) = &link.socket else { return Some(job) };
+        if send(socket, packet, (id, image)).is_err() {
             return Some(job);
         }
         link.let_go.clear();
-        link.offered.insert(job.message.id(), job);
+        link.offered.insert(id, job);
         None
     }
 
@@ -105,6 +107,17 @@ impl Prompt {
     fn link(&self) -> MutexGuard<'_, Link> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Offers an image, in the packet or beside it.
+fn send(socket: &OwnedFd, mut packet: Writer, (id, image): (QueueId, &[u8])) -> io::Result<()> {
+    if image.len() <= MOST_ENCLOSED {
+        Said::Enclosed(id).write(&mut packet);
+        packet.octets_to_the_end(image);
+        return channel::send(socket, packet.octets(), &[]);
+    }
+    Said::Offered(id).write(&mut packet);
+    channel::send(socket, packet.octets(), &[File::in_memory(image)?.lend()?])
 }
 
 impl Link {

@@ -44,8 +44,7 @@ impl Bench {
         let envelope = Envelope { recipients: users.iter().map(recipient).collect(), ..Envelope::default() };
         let mut message = self.spool.enter(&envelope, &Origin::Internal);
         message.write(b"Subject: x\n\nx\n").expect("in memory");
-        let image = message.image().expect("an image");
-        let file = image.fd().and_then(|fd| fd.try_clone_to_owned().ok()).expect("a descriptor");
+        let file = File::from_octets(message.image().expect("an image").into());
         let id = message.id();
         self.qmgr.lender_said(Event::Offered(self.lender.clone(), id, file));
         self.qmgr.give_out();

@@ -4,13 +4,12 @@
 //!
 //! smtpd's side and qmgr are the real ones, and speak over their socket; the test stands in for `local` and `mda`.
 
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use durable::forgetful::{Cut, at_every_step, at_every_step_and_sync};
 use durable::{Dir, File};
-use handover::Outcome;
+use handover::{Body, Outcome};
 use mail::{Address, EnhancedStatus, Envelope, Recipient};
 use mailstore::Content;
 use mailstore::maildir::Delivery;
@@ -47,8 +46,10 @@ struct Promised {
     at_rest: bool,
 }
 
+/// Every other one is too long for a packet.
 fn text(number: u32) -> String {
-    format!("Subject: {number}\n\n{}", format!("This is line after line of message {number}.\n").repeat(200))
+    let lines = if number.is_multiple_of(2) { 200 } else { 500 };
+    format!("Subject: {number}\n\n{}", format!("This is line after line of message {number}.\n").repeat(lines))
 }
 
 fn prepare(root: &Dir) {
@@ -145,8 +146,8 @@ async fn stand_in(root: Dir, mut asked: UnboundedReceiver<Asked>, foo: Foo, answ
             let _turn = turn.lock().await;
             let order = &asked.order;
             let range = order.offset..order.offset + order.length;
-            let file = Arc::clone(&asked.file);
-            let write = move || deliver(&root, user, (&file, range));
+            let body = asked.body.clone();
+            let write = move || deliver(&root, user, (&body, range));
             let outcome = if !refuses && tokio::task::spawn_blocking(write).await.expect("no panic") {
                 Outcome::Sent(EnhancedStatus::OK, "delivered to maildir".into())
             } else {
@@ -158,10 +159,13 @@ async fn stand_in(root: Dir, mut asked: UnboundedReceiver<Asked>, foo: Foo, answ
 }
 
 /// What mda does.
-fn deliver(root: &Dir, user: &str, (file, range): (&OwnedFd, std::ops::Range<u64>)) -> bool {
+fn deliver(root: &Dir, user: &str, (body, range): (&Body, std::ops::Range<u64>)) -> bool {
     let Ok(home) = root.subdir(user) else { return false };
     let Ok(maildir) = Delivery::open(&home, "Maildir", "host") else { return false };
-    let file = File::from_fd(file.try_clone().expect("a descriptor"));
+    let file = match body {
+        Body::File(file) => File::from_fd(file.try_clone().expect("a descriptor")),
+        Body::Enclosed(octets) => File::from_octets(Arc::clone(octets)),
+    };
     let content = Content { prefix: b"", file: &file, range };
     maildir.deliver_all(&[content]).iter().all(Result::is_ok)
 }
