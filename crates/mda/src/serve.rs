@@ -1,7 +1,8 @@
 //! The loop: tasks in over one socket, replies out over the same, many at a time.
 //!
 //! One thread reads tasks and writes mailboxes: whatever has arrived while a batch was written forms the next batch, so
-//! syncs are shared without waiting for a timer, and a message wakes nobody but this thread. Commands run on threads of
+//! syncs are shared without waiting for a timer, and a message wakes nobody but this thread. The last sync of a Maildir is left
+//! to `local`, who does it for many users, where the file system allows for that. Commands run on threads of
 //! their own, a few at once, which begin when they are needed. When the socket ends, tasks that have not begun are
 //! dropped: nobody waits for them, and `qmgr` will give them out again.
 
