@@ -20,14 +20,19 @@ pub enum Body {
 }
 
 impl Body {
-    /// Ends a packet with what is enclosed; what is not is a descriptor to go with it.
-    pub fn write<'a>(&'a self, to: &mut Writer) -> Option<BorrowedFd<'a>> {
+    /// Ends a packet with what is enclosed.
+    pub fn write(&self, to: &mut Writer) {
+        if let Self::Enclosed(octets) = self {
+            to.octets_to_the_end(octets);
+        }
+    }
+
+    /// What goes with the packet of a file.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::File(file) => Some(file.as_fd()),
-            Self::Enclosed(octets) => {
-                to.octets_to_the_end(octets);
-                None
-            }
+            Self::Enclosed(_) => None,
         }
     }
 
@@ -68,13 +73,17 @@ mod tests {
     fn a_body_is_in_the_packet_or_beside_it() {
         let mut packet = Writer::default();
         packet.number(7);
-        assert!(Body::Enclosed((*b"octets").into()).write(&mut packet).is_none());
+        let enclosed = Body::Enclosed((*b"octets").into());
+        enclosed.write(&mut packet);
+        assert!(enclosed.descriptor().is_none());
         let mut reader = Reader::new(packet.octets());
         assert_eq!(reader.number(), Ok(7));
         assert!(matches!(Body::read(&mut reader, Vec::new()), Ok(Body::Enclosed(octets)) if *octets == *b"octets"));
         assert!(reader.is_empty());
         packet.clear();
-        assert!(Body::File(Arc::new(descriptor())).write(&mut packet).is_some() && packet.is_empty());
+        let file = Body::File(Arc::new(descriptor()));
+        file.write(&mut packet);
+        assert!(file.descriptor().is_some() && packet.is_empty());
         assert!(matches!(Body::read(&mut Reader::new(b""), vec![descriptor()]), Ok(Body::File(_))));
     }
 

@@ -3,8 +3,8 @@
 //!
 //! A small message need not be made durable in the queue if it becomes durable in its mailbox at once: smtpd offers an
 //! image of its queue file, which is in memory only, to qmgr, which delivers from it, and the client has its `250` when all
-//! mailboxes are synced. Whatever takes longer or goes another way (a relay, an alias that expands, a notice, a recipient who has to wait) is committed to the
-//! queue first, as any other message. Over `QUEUE/private/prompt`, a `SEQPACKET` socket on which qmgr listens.
+//! mailboxes are synced. Whatever takes longer or goes another way (a relay, an alias that expands, a notice, a recipient who
+//! has to wait) is committed to the queue first, as any other message. Over `QUEUE/private/prompt`, a `SEQPACKET` socket on which qmgr listens.
 //!
 //! | state of the message | smtpd knows | qmgr knows | leads on | a crash or power cut leaves |
 //! |---|---|---|---|---|

@@ -4,7 +4,8 @@
 //! rights of its owner, what they include, the user data base; of a message not one octet. May write: nothing but its
 //! socket `QUEUE/private/local`.
 //! Speaks to: `qmgr` over that socket ([`handover::order`]), `mda` over a socket pair each ([`handover::task`]).
-//! Commits the journal of the file systems that `mda` wrote on, for many of them at a time. Starts: `mda`, which becomes the recipient at once. Exits with 0 on SIGTERM, 1 when it cannot start.
+//! Commits the journal of the file systems that `mda` wrote on, for many of them at a time. Starts: `mda`, which becomes the
+//! recipient at once. Exits with 0 on SIGTERM, 1 when it cannot start.
 //!
 //! No delivery runs as uid 0: mail for root (or any account with uid 0) that no alias sends elsewhere is written as the
 //! user `mail` into the mbox of that name in `mail_spool_directory`, and no `.forward` or command of root's is obeyed.

@@ -122,6 +122,13 @@ impl Local {
 }
 
 impl Asked {
+    /// An order that came just now.
+    #[cfg(test)]
+    pub(super) fn now(order: Order, replies: mpsc::UnboundedSender<Reply>) -> Self {
+        let (to, waited, gathered) = (order.recipient.to_string(), Duration::ZERO, Vec::new());
+        Self { order, to, began: Instant::now(), waited, gathered, replies, soft_bounce: false }
+    }
+
     /// Takes what the writer said; true when that was the last word.
     pub(super) fn heard(&mut self, outcome: Outcome) -> bool {
         match outcome {

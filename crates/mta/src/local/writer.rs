@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::rc::Rc;
@@ -173,7 +173,7 @@ impl Writers {
                     job.task.number = number;
                     packet.clear();
                     job.task.write(&mut packet);
-                    let _ = job.body.write(&mut packet);
+                    job.body.write(&mut packet);
                     open.insert(number, job);
                     sending = Some(number);
                 }
@@ -188,24 +188,35 @@ impl Writers {
         (octets, mut unsynced): (&[u8], Vec<OwnedFd>),
         open: &mut HashMap<u64, Job>,
     ) -> io::Result<()> {
-        let mut reader = Reader::new(octets);
+        let dir = unsynced.pop();
         let mut named = Vec::new();
-        while !reader.is_empty() {
-            let Reply { number, outcome } = Reply::read(&mut reader).map_err(io::Error::other)?;
-            let Entry::Occupied(mut job) = open.entry(number) else {
-                return Err(io::Error::other("an answer nobody asked for"));
-            };
-            if !unsynced.is_empty() && matches!(outcome, Outcome::Sent(..)) {
-                named.push((job.remove().asked, outcome));
-            } else if job.get_mut().asked.heard(outcome) {
-                job.remove();
-            }
-        }
-        if let Some(dir) = unsynced.pop().filter(|_| !named.is_empty()) {
+        let heard = hear(octets, open, dir.as_ref().map(|_| &mut named));
+        // What was named is told also when the rest of the packet was nonsense: it is with the writer no more.
+        if let Some(dir) = dir.filter(|_| !named.is_empty()) {
             self.commits.add(dir, Box::new(move |committed| tell(named, committed)));
         }
-        Ok(())
+        heard
     }
+}
+
+/// Takes the replies of a packet; what was sent goes to `named`, if it is to wait for a commit.
+fn hear(octets: &[u8], open: &mut HashMap<u64, Job>, mut named: Option<&mut Vec<(Asked, Outcome)>>) -> io::Result<()> {
+    let mut reader = Reader::new(octets);
+    while !reader.is_empty() {
+        let Reply { number, outcome } = Reply::read(&mut reader).map_err(io::Error::other)?;
+        let Entry::Occupied(mut job) = open.entry(number) else {
+            return Err(io::Error::other("an answer nobody asked for"));
+        };
+        match &mut named {
+            Some(named) if matches!(outcome, Outcome::Sent(..)) => named.push((job.remove().asked, outcome)),
+            _ => {
+                if job.get_mut().asked.heard(outcome) {
+                    job.remove();
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The last word on what was named, now that it is durable; or it is not known to be.
@@ -228,10 +239,77 @@ fn plain(error: &io::Error) -> String {
 
 async fn send(channel: &Channel, packet: &Writer, job: Option<&Job>) -> io::Result<()> {
     match job {
-        Some(job) => match &job.body {
-            Body::File(file) => channel.send_unless_gone(packet.octets(), &[file.as_fd()]).await,
-            Body::Enclosed(_) => channel.send_unless_gone(packet.octets(), &[]).await,
-        },
+        Some(job) => channel.send_unless_gone(packet.octets(), job.body.descriptor().as_slice()).await,
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use handover::Order;
+    use handover::task::What;
+    use mail::{Address, QueueId};
+
+    use super::super::commits::Commits;
+    use super::*;
+
+    fn job(number: u64, replies: &mpsc::UnboundedSender<Reply>) -> Job {
+        let recipient = Address::parse("kevin@m3102.com").expect("an address");
+        let id = QueueId::new(number, 1);
+        let order = Order {
+            number,
+            id,
+            arrival: 0,
+            active: 0,
+            sender: None,
+            recipient: recipient.clone(),
+            original: None,
+            offset: 0,
+            length: 1,
+        };
+        let task = Task {
+            number,
+            id,
+            sender: None,
+            original: recipient.clone(),
+            recipient,
+            extension: String::new(),
+            offset: 0,
+            length: 1,
+            what: What::User,
+        };
+        let body = Body::Enclosed((*b"x").into());
+        let asked = Asked::now(order, replies.clone());
+        Job { task, body, asked, tries: 0, underway: Commits::new().underway() }
+    }
+
+    fn sent() -> Outcome {
+        Outcome::Sent(EnhancedStatus::OK, "delivered to maildir".into())
+    }
+
+    /// qmgr would wait for it without end: it is with the writer no more, and nobody has told.
+    #[test]
+    fn what_was_named_is_not_lost_in_the_nonsense_that_follows() {
+        let (replies, mut told) = mpsc::unbounded_channel();
+        let mut open: HashMap<u64, Job> = (1..=2).map(|number| (number, job(number, &replies))).collect();
+        let mut packet = Writer::default();
+        Reply { number: 1, outcome: sent() }.write(&mut packet);
+        packet.octet(7);
+        let mut named = Vec::new();
+        hear(packet.octets(), &mut open, Some(&mut named)).expect_err("nonsense");
+        assert!(told.try_recv().is_err() && open.keys().eq([&2]));
+        tell(named, &Err(io::Error::from_raw_os_error(5)));
+        let Ok(Reply { number: 1, outcome: Outcome::Deferred(_, text) }) = told.try_recv() else { panic!("the first") };
+        assert_eq!(text, "the mailbox cannot be synced: I/O error");
+    }
+
+    #[test]
+    fn without_a_directory_what_was_sent_is_told_at_once() {
+        let (replies, mut told) = mpsc::unbounded_channel();
+        let mut open = HashMap::from([(1, job(1, &replies))]);
+        let mut packet = Writer::default();
+        Reply { number: 1, outcome: sent() }.write(&mut packet);
+        hear(packet.octets(), &mut open, None).expect("heard");
+        assert!(open.is_empty() && told.try_recv().is_ok_and(|reply| reply.outcome == sent()));
     }
 }

@@ -115,8 +115,8 @@ async fn talk<D: Dialogue>(
                 if sending.connection == connection {
                     packet.clear();
                     sending.order.write(&mut packet);
-                    let file = sending.body.write(&mut packet);
-                    channel.send_unless_gone(packet.octets(), file.as_slice()).await?;
+                    sending.body.write(&mut packet);
+                    channel.send_unless_gone(packet.octets(), sending.body.descriptor().as_slice()).await?;
                 }
             }
         }
